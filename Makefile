@@ -1,0 +1,63 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test test-slow check peers peers-torch peers-brian peers-nest peers-jax clean
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+PIP := -m pip install --quiet --quiet --disable-pip-version-check
+PEERS := .venv-peers
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: .venv/stamp  ## make .venv with everything (once; again when pyproject.toml or constraints.txt change)
+
+# The constraints matter: unconstrained, spikingjelly and snntorch replace torch by its newest build with several
+# gigabytes of CUDA. With them, pip may still bring a torchvision that does not import beside a CPU build of torch;
+# it is there for spikingjelly's metadata only, and nothing here imports it.
+.venv/stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("snnsim needs Python 3.11 or newer, %s is %s: make PYTHON=python3.12 ..." % (sys.executable, sys.version.split()[0]) if sys.version_info < (3, 11) else 0)'
+	@echo "installing into .venv (a minute or two)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python $(PIP) -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+demo: venv  ## train, simulate, export and verify on the embedded events; writes report.html
+	$(BIN)/snnsim demo $(ARGS)
+
+test: venv  ## run the tests (make test ARGS="-k name")
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: venv  ## run the slow tests
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: venv  ## ruff, mypy, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+peers: peers-torch  ## make the venvs of the tools that benchmarks run beside snnsim (.venv-peers)
+
+peers-torch: $(PEERS)/torch/stamp  ## torch, snnTorch, SpikingJelly
+peers-brian: $(PEERS)/brian/stamp  ## Brian2 (compiles: needs gcc)
+peers-nest: $(PEERS)/nest/stamp  ## NEST
+peers-jax: $(PEERS)/jax/stamp  ## JAX, Spyx, brainevent
+
+$(PEERS)/%/stamp: Makefile
+	@echo "installing into $(PEERS)/$*"
+	@$(PYTHON) -m venv $(PEERS)/$*
+	@$(PEERS)/$*/bin/python $(PIP) $(INSTALL)
+	@if [ -n '$(ALONE)' ]; then $(PEERS)/$*/bin/python $(PIP) --no-deps $(ALONE); fi
+	@touch $@
+
+# ALONE: what would bring torchvision, torchaudio and tensorboard, of which its simulation needs none.
+$(PEERS)/torch/stamp: INSTALL = torch==2.13.0 snntorch==1.0.0 -c constraints.txt loguru scipy h5py numba
+$(PEERS)/torch/stamp: ALONE = spikingjelly==2.0.0
+$(PEERS)/brian/stamp: INSTALL = 'numpy<2.4' cython setuptools brian2==2.9.0
+$(PEERS)/nest/stamp: INSTALL = numpy nest-simulator==3.10.0
+$(PEERS)/jax/stamp: INSTALL = jax==0.10.2 jaxlib==0.10.2 spyx==1.0.0 brainevent==0.2.1 brainstate numba
+
+clean:  ## remove everything that make made, .venv and .venv-peers too
+	rm -rf .venv $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,156 @@
+"""A trained net becomes a Network: plain data that the engine runs and the exporters write.
+
+One walk over the layers of a Sequential. Linear maps gather into a chain until a neuron layer closes it; a batch norm
+is folded into the linear map before it (w' = w gamma / sqrt(var + eps), b' = (b - mean) gamma / sqrt(var + eps) +
+beta); dropout vanishes, flatten is how a Network indexes anyway. Anything else is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import snnsim.nn as nn
+from snnsim.maps import Conv2d, Dense, Map, SumPool2d
+from snnsim.network import Network, Population, Projection, TimeBase
+
+Shape = tuple[int, ...]
+
+
+def lower(net: torch.nn.Module, *, time: TimeBase | None = None, input_shape: Sequence[int] | None = None,
+          classes: Sequence[str] | None = None) -> Network:
+    """The Network that does what the net does in evaluation mode.
+
+    time, input_shape (N,) or (channels, height, width), classes: as the net was trained, unless given. The weights'
+    dtype is kept. Network.notes says what was folded, and what no longer equals the net bit for bit because of it.
+
+    Errors: TypeError for a module that is not a Sequential; ValueError that names the layer which cannot be lowered,
+    or what is not known yet.
+    """
+    if not isinstance(net, nn.Sequential):
+        raise TypeError(f"lower takes an snnsim.nn.Sequential, got {type(net).__name__}")
+    time = time or getattr(net, "time", None)
+    shape = input_shape or getattr(net, "input_shape", None)
+    if time is None or shape is None:
+        raise ValueError("lower needs time=TimeBase(dt=...) and input_shape=(channels, height, width): the net was not "
+                         "trained by fit, which would have told")
+    walk = _Walk(tuple(int(n) for n in shape))
+    for name, module in net.named_children():
+        walk.visit(name, module)
+    output = walk.finish()
+    return Network(tuple(walk.populations), tuple(walk.projections), time, output,
+                   "count" if walk.populations[-1].rule.fires else "membrane", tuple(walk.notes),  # type: ignore[union-attr]
+                   tuple(classes if classes is not None else getattr(net, "classes", ())))
+
+
+class _Walk:
+    """What has been built so far, and the chain of maps that waits for its neurons."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.populations = [Population("input", shape)]
+        self.projections: list[Projection] = []
+        self.notes: list[str] = []
+        self.shape = shape
+        self.maps: list[Map] = []
+        self.bias: NDArray[Any] | None = None
+        self.last = ""
+
+    def visit(self, name: str, module: torch.nn.Module) -> None:
+        label = f"layer {name} ({type(module).__name__})"
+        match module:
+            case nn.Neuron():
+                self.close(name, module, label)
+            case nn.Linear() | nn.Conv2d():
+                self.linear(module, label)
+            case nn.BatchNorm1d() | nn.BatchNorm2d():
+                self.fold(module, label)
+            case nn.SumPool2d():
+                self.append(SumPool2d(module.kernel, module.stride), label)
+            case nn.Flatten():
+                self.shape = (int(np.prod(self.shape)),)
+            case nn.Dropout():
+                pass
+            case _:
+                raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, SumPool2d, Flatten, batch "
+                                 "norm after a linear map, dropout and neurons")
+
+    def append(self, m: Map, label: str) -> None:
+        if self.bias is not None:
+            raise ValueError(f"{label} follows a bias inside a chain of linear maps: a Network adds the bias at the end "
+                             "of a chain; leave out the bias of the layer before")
+        try:
+            self.shape = m.output_shape(self.shape)
+        except ValueError as e:
+            raise ValueError(f"{label}: {e}") from None
+        self.maps.append(m)
+        self.last = label
+
+    def linear(self, module: nn.Linear | nn.Conv2d, label: str) -> None:
+        weight = _array(module.weight)
+        if isinstance(module, nn.Conv2d):
+            if module.groups != 1 or tuple(module.dilation) != (1, 1) or module.padding_mode != "zeros":
+                raise ValueError(f"{label} cannot be lowered: groups, dilation and padding_mode must be 1, 1 and 'zeros'")
+            if isinstance(module.padding, str):
+                raise ValueError(f"{label} cannot be lowered: give its padding in numbers, not {module.padding!r}")
+            self.append(Conv2d(weight, tuple(module.stride), tuple(module.padding)), label)  # type: ignore[arg-type]
+        else:
+            self.append(Dense(weight), label)
+        if module.bias is not None:
+            self.bias = _channels(_array(module.bias), self.shape)
+
+    def fold(self, module: nn.BatchNorm1d | nn.BatchNorm2d, label: str) -> None:
+        if not self.maps or not isinstance(self.maps[-1], (Dense, Conv2d)):
+            raise ValueError(f"{label} cannot be lowered: a batch norm must follow a Linear or Conv2d layer")
+        if module.running_mean is None or module.running_var is None:
+            raise ValueError(f"{label} cannot be lowered: it keeps no running statistics")
+        mean, variance = _array(module.running_mean).astype(np.float64), _array(module.running_var).astype(np.float64)
+        gamma = np.ones_like(mean) if module.weight is None else _array(module.weight).astype(np.float64)
+        beta = np.zeros_like(mean) if module.bias is None else _array(module.bias).astype(np.float64)
+        scale = gamma / np.sqrt(variance + module.eps)
+        before = self.maps.pop()
+        weight = before.arrays()["weight"]
+        dtype = weight.dtype
+        folded = (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(dtype)
+        offset = 0.0 if self.bias is None else self.bias.astype(np.float64).reshape(-1)
+        self.bias = _channels(((offset - mean) * scale + beta).astype(dtype), self.shape)
+        self.maps.append(Dense(folded) if isinstance(before, Dense) else
+                         Conv2d(folded, before.stride, before.padding))  # type: ignore[attr-defined]
+        self.notes.append(f"{label} folded into {self.last}: equal up to rounding in {dtype}")
+
+    def close(self, name: str, module: nn.Neuron, label: str) -> None:
+        if not self.maps:
+            raise ValueError(f"{label} cannot be lowered: no linear layer stands before it")
+        parameters = {k: _parameter(v, self.shape, label) for k, v in module.step_parameters().items()}
+        dtype = self.maps[-1].arrays().get("weight", np.zeros(0, np.float32)).dtype
+        parameters = {k: v.astype(dtype) for k, v in parameters.items()}
+        source, target = self.populations[-1].name, f"{module.rule.name}_{name}"
+        self.populations.append(Population(target, self.shape, module.rule, parameters))
+        self.projections.append(Projection(source, target, tuple(self.maps), self.bias))
+        self.maps, self.bias = [], None
+
+    def finish(self) -> str:
+        if len(self.populations) == 1 or self.maps:
+            raise ValueError("the net must end in a layer of neurons, such as snnsim.nn.Readout()")
+        return self.populations[-1].name
+
+
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    return np.asarray(tensor.detach().cpu().numpy())
+
+
+def _channels(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
+    """One value a channel, so that it broadcasts over (channels, height, width)."""
+    return values.reshape(-1, 1, 1) if len(shape) == 3 else values
+
+
+def _parameter(value: torch.Tensor, shape: Shape, label: str) -> NDArray[Any]:
+    array = _array(value)
+    try:
+        np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{label}: a parameter of shape {array.shape} does not fit neurons of shape {shape}") from None
+    return array

@@ -1,0 +1,10 @@
+"""What a neuron's rule is: pure functions, their trace, their derived adjoint, and both as printed source."""
+
+from snnsim.rule.derive import Derived, Step, derive
+from snnsim.rule.rule import Fixed, Neuron, Rule, finite, one_of
+from snnsim.rule.source import print_lines
+from snnsim.rule.stored import rule_from_json, rule_to_json
+from snnsim.rule.trace import Symbol, call, exp, where
+
+__all__ = ["Derived", "Fixed", "Neuron", "Rule", "Step", "Symbol", "call", "derive", "exp", "finite", "one_of", "print_lines",
+           "rule_from_json", "rule_to_json", "where"]

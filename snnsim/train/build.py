@@ -1,0 +1,46 @@
+"""Layers of a recipe to a net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import snnsim.nn as nn
+from snnsim import neurons
+
+NEURONS: dict[str, Callable[..., Any]] = {"lif": neurons.LIF, "if": neurons.IF, "cuba": neurons.CubaLIF,
+                                          "adaptive": neurons.AdaptiveLIF}
+
+
+def _neuron(model: str = "lif", surrogate: str = "atan", width: float | None = None, detach_reset: bool = False,
+            **values: Any) -> nn.Neuron:
+    if model not in NEURONS:
+        raise ValueError(f"model must be one of {', '.join(NEURONS)}, got {model!r}")
+    return nn.Neuron(NEURONS[model](**values), surrogate=surrogate, width=width, detach_reset=detach_reset)
+
+
+def _conv2d(inputs: int, outputs: int, kernel: int, **options: Any) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, **options)
+
+
+LAYERS: dict[str, Callable[..., Any]] = {
+    "conv2d": _conv2d, "linear": lambda inputs, outputs, bias=True: nn.Linear(inputs, outputs, bias=bias),
+    "sum_pool2d": lambda kernel, stride=None: nn.SumPool2d(kernel, stride),
+    "batch_norm1d": lambda features: nn.BatchNorm1d(features), "batch_norm2d": lambda channels: nn.BatchNorm2d(channels),
+    "neuron": _neuron, "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
+    "readout": lambda tau=20.0: nn.Readout(tau=tau)}
+
+
+def build(layers: Iterable[Mapping[str, Any]]) -> nn.Sequential:
+    """The net that the [[layer]] tables of a recipe describe. ValueError that names the layer and its fault."""
+    modules = []
+    for i, layer in enumerate(layers):
+        options = dict(layer)
+        kind = options.pop("kind", None)
+        if kind not in LAYERS:
+            raise ValueError(f"layer {i}: kind must be one of {', '.join(LAYERS)}, got {kind!r}")
+        try:
+            modules.append(LAYERS[kind](**options))
+        except (TypeError, ValueError) as e:
+            raise ValueError(f"layer {i} ({kind}): {e}") from None
+    return nn.Sequential(*modules)

@@ -1,0 +1,89 @@
+"""What a net says about a data set: loss, predictions, and how much each layer fires."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snnsim.datasets import EventDataset, bin_events
+from snnsim.network import TimeBase
+from snnsim.nn import Neuron
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """loss: mean cross-entropy. predictions, labels: [samples]. rates: spikes per neuron and step, a hidden layer."""
+
+    loss: float
+    predictions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    rates: tuple[float, ...]
+
+    @property
+    def accuracy(self) -> float:
+        return float(np.mean(self.predictions == self.labels))
+
+    def confusion(self, classes: int) -> NDArray[np.int64]:
+        """counts[label, prediction]."""
+        counts = np.zeros((classes, classes), np.int64)
+        np.add.at(counts, (self.labels, self.predictions), 1)
+        return counts
+
+
+def scores(net: torch.nn.Module, batch: Any) -> torch.Tensor:
+    """What the readout says of each class, [B, classes]: the mean over the steps of the net's output [T, B, classes]."""
+    out, _ = net(batch)
+    return torch.as_tensor(out).flatten(2).mean(0)
+
+
+def batches(dataset: EventDataset, time: TimeBase, size: int) -> Iterator[tuple[Any, NDArray[np.int64]]]:
+    """The data set in its order, binned: (event batch, labels)."""
+    for start in range(0, len(dataset), size):
+        part = [dataset[i] for i in range(start, min(start + size, len(dataset)))]
+        yield bin_batch([r.events for r in part], dataset, time), np.array([r.label for r in part], np.int64)
+
+
+def bin_batch(events: Sequence[NDArray[Any]], dataset: EventDataset, time: TimeBase) -> Any:
+    return bin_events(events, dataset.sensor, time.dt, steps=time.steps, clip=time.clip, t0=time.t0)
+
+
+@contextmanager
+def firing_rates(net: torch.nn.Module) -> Iterator[list[list[float]]]:
+    """While open, collects the mean output of every firing layer but the readout, one list a layer."""
+    layers = [m for m in net.modules() if isinstance(m, Neuron) and m.rule.fires]
+    seen: list[list[float]] = [[] for _ in layers]
+
+    def hook(into: list[float]) -> Any:
+        return lambda module, inputs, output: into.append(float(output[0].detach().mean()))
+
+    handles = [m.register_forward_hook(hook(s)) for m, s in zip(layers, seen, strict=True)]
+    try:
+        yield seen
+    finally:
+        for h in handles:
+            h.remove()
+
+
+def evaluate(net: torch.nn.Module, dataset: EventDataset, time: TimeBase, batch_size: int = 64) -> Evaluation:
+    """Run the net over the data set in evaluation mode, without gradients; the net's mode is restored."""
+    was_training = net.training
+    net.eval()
+    loss, predictions, labels, weights = 0.0, [], [], []
+    try:
+        with torch.no_grad(), firing_rates(net) as rates:
+            for batch, label in batches(dataset, time, batch_size):
+                logits = scores(net, batch)
+                loss += float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(label), reduction="sum"))
+                predictions.append(logits.argmax(1).numpy())
+                labels.append(label)
+                weights.append(len(label))
+    finally:
+        net.train(was_training)
+    mean_rates = tuple(float(np.average(r, weights=weights)) for r in rates)
+    return Evaluation(loss / len(dataset), np.concatenate(predictions), np.concatenate(labels), mean_rates)

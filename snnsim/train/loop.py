@@ -1,0 +1,250 @@
+"""The training loop: surrogate gradients over event batches, with checkpoints from which it continues bit for bit.
+
+Everything random is a function of (seed, epoch, position): the order of the samples, what augmentation does to each,
+and the dropout masks. So a resumed run needs no generator state, and draws what the uninterrupted run would have.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time as clock
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from snnsim.datasets import Augment, EventDataset
+from snnsim.network import TimeBase
+from snnsim.nn import Neuron, set_dt
+from snnsim.progress import Bar, bar
+from snnsim.train import checkpoint as files
+from snnsim.train.evaluation import bin_batch, evaluate, firing_rates, scores
+from snnsim.train.history import Epoch, History
+from snnsim.train.recipe import TrainRecipe
+
+
+def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | None = None, clip: bool = False,
+        validation: EventDataset | None = None, augment: Augment | None = None,
+        checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 30.0,
+        progress: bool | None = None, **options: Any) -> History:
+    """Train the net on the recordings; afterwards it holds the chosen weights and is in evaluation mode.
+
+    dt: ms a step; steps: None for as many as the longest recording needs; clip: several events of a pixel in a step
+    count once. validation: a split to choose the epoch by (its accuracy, then its loss); without it the last epoch is
+    kept. augment: applied to the training events, seeded. checkpoint: a file that is written at least every
+    checkpoint_seconds and after each epoch; when it exists the run continues from it, and the weights come out bit
+    for bit as if it had never stopped. options: the fields of `TrainRecipe` (epochs, batch_size, learning_rate, ...).
+
+    Errors: ValueError for an empty set, impossible options, or a loss that is no longer finite (the checkpoint of the
+    last good moment is kept).
+    """
+    try:
+        recipe = TrainRecipe(**options)
+    except TypeError as e:
+        raise ValueError(f"unknown option of fit: {e}") from None
+    if not len(train):
+        raise ValueError("the training set is empty")
+    time = TimeBase(dt, _steps(train, dt) if steps is None else steps, clip)
+    prepare(net, train, time)
+    run = Run(net, recipe, time, checkpoint)
+    with bar(recipe.epochs * run.batches(train), "training", progress) as line:
+        line.advance(run.position(train))
+        while run.epoch < recipe.epochs:
+            run.train_epoch(train, augment, line, checkpoint_seconds)
+            run.finish_epoch(train, validation)
+            last = run.history.epochs[-1]
+            line.say(f"epoch {run.epoch}/{recipe.epochs}  loss {last.loss:.3f}  accuracy {last.accuracy:.1%}"
+                     + ("" if validation is None else f"  validation {last.validation_accuracy:.1%}"))
+    net.load_state_dict(run.kept)
+    net.eval()
+    return run.history
+
+
+def prepare(net: torch.nn.Module, dataset: EventDataset, time: TimeBase) -> None:
+    """Tell the net the step, and what lowering needs to know of the data: time base, input shape, classes."""
+    set_dt(net, time.dt)
+    net.time, net.input_shape, net.classes = time, dataset.sensor.shape, tuple(dataset.classes)  # type: ignore[assignment]
+
+
+def _steps(dataset: EventDataset, dt: float) -> int:
+    """Steps that the longest recording needs."""
+    last = max((int(r.events["t"][-1]) for r in dataset if len(r.events)), default=0)
+    return int(last // (dt * 1000.0)) + 1
+
+
+class Run:
+    """The state of a training run: what a checkpoint holds."""
+
+    def __init__(self, net: torch.nn.Module, recipe: TrainRecipe, time: TimeBase,
+                 checkpoint: str | os.PathLike[str] | None) -> None:
+        self.net, self.recipe, self.time, self.path = net, recipe, time, checkpoint
+        decayed = [p for p in net.parameters() if p.ndim > 1]
+        others = [p for p in net.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=recipe.learning_rate)
+        self.average = {k: v.clone() for k, v in net.state_dict().items()} if recipe.average else {}
+        self.kept = {k: v.clone() for k, v in net.state_dict().items()}
+        self.history = History()
+        self.epoch = self.batch = self.step = self.seen = self.correct = 0
+        self.loss = self.seconds = 0.0
+        self.saved = clock.monotonic()
+        if checkpoint is not None and Path(checkpoint).exists():
+            self.load()
+
+    def batches(self, train: EventDataset) -> int:
+        return math.ceil(len(train) / self.recipe.batch_size)
+
+    def position(self, train: EventDataset) -> int:
+        return self.epoch * self.batches(train) + self.batch
+
+    def rate(self, total: int) -> float:
+        """The learning rate of this step: linear warm-up, then a cosine to zero."""
+        warm = self.recipe.warmup * total
+        if self.step < warm:
+            return self.recipe.learning_rate * (self.step + 1) / (warm + 1)
+        return self.recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * (self.step - warm) / max(1.0, total - warm)))
+
+    def train_epoch(self, train: EventDataset, augment: Augment | None, line: Bar, every: float) -> None:
+        seed, size = self.recipe.seed, self.recipe.batch_size
+        order = np.random.default_rng((seed, self.epoch)).permutation(len(train))
+        self.net.train()
+        began = clock.monotonic()
+        while self.batch * size < len(order):
+            chosen = order[self.batch * size: (self.batch + 1) * size]
+            torch.manual_seed(int(np.random.SeedSequence((seed, self.epoch, self.batch)).generate_state(1, np.uint64)[0]))
+            recordings = [train[int(i)] for i in chosen]
+            events = [r.events if augment is None else augment(r.events, train.sensor, _seed(seed, self.epoch, int(i)))
+                      for i, r in zip(chosen, recordings, strict=True)]
+            self.update(bin_batch(events, train, self.time), torch.tensor([r.label for r in recordings]),
+                        self.recipe.epochs * self.batches(train))
+            self.batch += 1
+            line.advance()
+            if clock.monotonic() - self.saved > every:
+                self.seconds += clock.monotonic() - began
+                began = clock.monotonic()
+                self.save()
+        self.seconds += clock.monotonic() - began
+
+    def update(self, batch: Any, label: torch.Tensor, total: int) -> None:
+        """One step of the optimiser."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(total)
+        logits = scores(self.net, batch)
+        loss = torch.nn.functional.cross_entropy(logits, label, label_smoothing=self.recipe.label_smoothing)
+        if not torch.isfinite(loss):
+            raise ValueError(f"the loss is {float(loss)} in epoch {self.epoch + 1}, batch {self.batch + 1}: lower "
+                             "learning_rate, or set clip_gradient")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.clip_gradient:
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_gradient)
+        self.optimizer.step()
+        self.step += 1
+        self.seen += len(label)
+        self.loss += float(loss.detach()) * len(label)
+        self.correct += int((logits.argmax(1) == label).sum())
+        if self.average:
+            keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+            for name, value in self.net.state_dict().items():
+                if value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - keep)
+                else:
+                    self.average[name].copy_(value)
+
+    def finish_epoch(self, train: EventDataset, validation: EventDataset | None) -> None:
+        began = clock.monotonic()
+        with self.averaged():
+            if validation is not None and len(validation):
+                e = evaluate(self.net, validation, self.time, self.recipe.batch_size)
+                loss, accuracy, rates = e.loss, e.accuracy, e.rates
+            else:
+                loss, accuracy, rates = math.nan, math.nan, self._rates(train)
+            weights = {k: v.clone() for k, v in self.net.state_dict().items()}
+        self.seconds += clock.monotonic() - began
+        self.history.epochs.append(Epoch(self.epoch, self.loss / self.seen, self.correct / self.seen, loss, accuracy,
+                                         rates, self.optimizer.param_groups[0]["lr"], self.seconds))
+        if math.isnan(accuracy) or self._better(accuracy, loss):
+            self.history.chosen, self.kept = len(self.history.epochs) - 1, weights
+        self.epoch, self.batch, self.seen, self.correct, self.loss, self.seconds = self.epoch + 1, 0, 0, 0, 0.0, 0.0
+        if self.path is not None:
+            self.save()
+
+    def _better(self, accuracy: float, loss: float) -> bool:
+        if self.history.chosen < 0:
+            return True
+        best = self.history.best
+        return (accuracy, -loss) >= (best.validation_accuracy, -best.validation_loss)
+
+    def _rates(self, train: EventDataset) -> tuple[float, ...]:
+        """How much each layer fires on the first batch of the training set."""
+        events = [train[i].events for i in range(min(len(train), self.recipe.batch_size))]
+        self.net.eval()
+        with torch.no_grad(), firing_rates(self.net) as rates:
+            self.net(bin_batch(events, train, self.time))
+        self.net.train()
+        return tuple(r[0] for r in rates)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The net with its averaged weights, while open; as it is, when none are kept."""
+        if not self.average:
+            yield
+            return
+        last = {k: v.clone() for k, v in self.net.state_dict().items()}
+        self.net.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            self.net.load_state_dict(last)
+
+    def named_parameters(self) -> dict[str, torch.Tensor]:
+        return dict(self.net.named_parameters())
+
+    def save(self) -> None:
+        if self.path is None:
+            return
+        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
+        tensors |= {f"kept.{k}": v for k, v in self.kept.items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        for name, p in self.named_parameters().items():
+            tensors |= {f"optimizer.{name}:{k}": v for k, v in self.optimizer.state[p].items()}
+        files.write(self.path, tensors, {
+            "epoch": self.epoch, "batch": self.batch, "step": self.step, "seen": self.seen, "correct": self.correct,
+            "loss": self.loss, "seconds": self.seconds, "recipe": asdict(self.recipe), "time": asdict(self.time),
+            "history": self.history.to_dict()})
+        self.saved = clock.monotonic()
+
+    def load(self) -> None:
+        assert self.path is not None
+        tensors, d = files.read(self.path)
+        if d["recipe"] != asdict(self.recipe) or d["time"] != asdict(self.time):
+            raise ValueError(f"{self.path} belongs to a run with other settings ({d['recipe']}, {d['time']}): "
+                             "delete it, or continue with the same settings")
+        part = lambda prefix: {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
+        try:
+            self.net.load_state_dict(part("net."))
+        except RuntimeError as e:
+            raise ValueError(f"{self.path} belongs to another net: {e}") from None
+        self.kept, self.average = part("kept."), part("average.")
+        for name, p in self.named_parameters().items():
+            state = part(f"optimizer.{name}:")
+            if state:
+                self.optimizer.state[p] = state
+        self.epoch, self.batch, self.step = d["epoch"], d["batch"], d["step"]
+        self.seen, self.correct, self.loss, self.seconds = d["seen"], d["correct"], d["loss"], d["seconds"]
+        self.history = History.from_dict(d["history"])
+
+
+def _seed(*key: int) -> int:
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint32)[0])
+
+
+def hidden_layers(net: torch.nn.Module) -> list[str]:
+    """The names of the layers whose rates a History lists, in order."""
+    return [name for name, m in net.named_modules() if isinstance(m, Neuron) and m.rule.fires]

@@ -1,0 +1,53 @@
+"""The definition: a plain stepper of a Network. Everything fast is compared with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnsim.network import Network
+from snnsim.rule import call
+
+
+@dataclass
+class Steps:
+    """spikes[name] and output[name] are [T, *shape]; output is the rule's last state after the step."""
+
+    spikes: dict[str, np.ndarray]
+    output: dict[str, np.ndarray]
+    prediction: int
+
+
+def run(network: Network, events: np.ndarray) -> Steps:
+    """Step one sample through the network. events: counts [T, *input shape]."""
+    dtype = network.dtype
+    T = len(events)
+    spikes = {p.name: np.zeros((T, *p.shape), dtype) for p in network.populations}
+    output = {p.name: np.zeros((T, *p.shape), dtype) for p in network.populations[1:]}
+    spikes[network.input.name][:] = events
+    state = {p.name: [np.zeros(p.shape, dtype) for _ in p.rule.states] for p in network.populations[1:]}
+    for t in range(T):
+        for name in network.order:
+            p = network.population(name)
+            if p.rule is None:
+                continue
+            x = {receptor: np.zeros(p.shape, dtype) for receptor in p.rule.inputs}
+            for q in network.into(name):
+                if t >= q.delay:
+                    y = spikes[q.source][t - q.delay]
+                    for m in q.maps:
+                        y = m.apply(y)
+                    x[q.receptor] += y.reshape(p.shape)
+                if q.bias is not None:
+                    x[q.receptor] += q.bias
+            values = list(p.parameters.values())
+            h = call(p.rule.charge, *state[name], *x.values(), *values)
+            if p.rule.fires:
+                s = (p.rule.margin(*h, *values) >= 0).astype(dtype)
+                h = call(p.rule.reset, *h, s, *values)
+                spikes[name][t] = s
+            state[name] = list(h)
+            output[name][t] = h[-1]
+    score = output[network.output].mean(0) if network.readout == "membrane" else spikes[network.output].sum(0)
+    return Steps(spikes, output, int(np.argmax(score)))
