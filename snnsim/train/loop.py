@@ -23,7 +23,7 @@ from snnsim.network import TimeBase
 from snnsim.nn import Neuron, set_dt
 from snnsim.progress import Bar, bar
 from snnsim.train import checkpoint as files
-from snnsim.train.evaluation import bin_batch, evaluate, firing_rates, scores
+from snnsim.train.evaluation import batches, bin_batch, evaluate, firing_rates, scores
 from snnsim.train.history import Epoch, History
 from snnsim.train.recipe import TrainRecipe
 
@@ -73,8 +73,7 @@ def prepare(net: torch.nn.Module, dataset: EventDataset, time: TimeBase) -> None
 
 def _steps(dataset: EventDataset, dt: float) -> int:
     """Steps that the longest recording needs."""
-    last = max((int(r.events["t"][-1]) for r in dataset if len(r.events)), default=0)
-    return int(last // (dt * 1000.0)) + 1
+    return max(batch.shape[0] for batch, _ in batches(dataset, TimeBase(dt), 256))
 
 
 class Run:
@@ -94,8 +93,12 @@ class Run:
         self.epoch = self.batch = self.step = self.seen = self.correct = 0
         self.loss = self.seconds = 0.0
         self.saved = clock.monotonic()
-        if checkpoint is not None and Path(checkpoint).exists():
-            self.load()
+        if checkpoint is not None:
+            path = Path(checkpoint)
+            for left in path.parent.glob(f".{path.name}.*.tmp"):  # a kill while saving leaves its temporary file
+                left.unlink()
+            if path.exists():
+                self.load()
 
     def batches(self, train: EventDataset) -> int:
         return math.ceil(len(train) / self.recipe.batch_size)

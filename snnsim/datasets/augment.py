@@ -1,0 +1,85 @@
+"""Training augmentation of events: a random small movement of the picture, missing events, an uneven clock."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.datasets.events import EVENT, Events, Sensor, read_only, validate, whole
+from snnsim.kernel import jit
+from snnsim.rule import finite
+
+
+@dataclass(frozen=True)
+class Augment:
+    """A random change of a recording, a function of its events and an integer seed alone. All are off at 0.
+
+    shift: up to so many pixels right or left, and up or down (whole numbers). rotate: up to so many degrees either way.
+    scale: larger or smaller by up to this fraction. shear: columns lean by up to this many pixels a pixel. These act on
+    the picture as a whole, about the middle of the sensor: an event goes to the nearest pixel, and is lost where that is
+    off the sensor. drop: each event is lost with this probability. stretch: all times are longer or shorter by up to
+    this fraction. jitter: each time moves by up to so many ms; the events are sorted again.
+
+    Errors: ValueError that names the argument.
+    """
+
+    shift: int = 0
+    rotate: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    drop: float = 0.0
+    stretch: float = 0.0
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            finite(f.name, getattr(self, f.name), at_least=0.0)
+        object.__setattr__(self, "shift", whole("shift", self.shift, 0))
+        if self.drop > 1.0:
+            raise ValueError(f"drop must be a probability from 0 to 1, got {self.drop!r}")
+        for name in ("scale", "stretch"):
+            if getattr(self, name) >= 1.0:
+                raise ValueError(f"{name} must be below 1, got {getattr(self, name)!r}")
+
+    def __call__(self, events: Events, sensor: Sensor, seed: int) -> Events:
+        """The changed events, a new array; they are checked as `validate` does."""
+        validate(events, sensor)
+        rng = np.random.default_rng(whole("seed", seed, 0))
+        angle, scale, shear, stretch = rng.uniform(-1.0, 1.0, 4) * (math.radians(self.rotate), self.scale, self.shear,
+                                                                    self.stretch)
+        right, down = rng.integers(-self.shift, self.shift, 2, endpoint=True)
+        size, turn, lean = 1.0 + scale, math.sin(angle), math.cos(angle)
+        # Shear, then rotate and scale: (x, y) -> size R (x + shear y, y).
+        matrix = size * np.array([[lean, lean * shear - turn], [turn, turn * shear + lean]])
+        kept = rng.random(len(events), np.float32) >= self.drop if self.drop else np.ones(len(events), np.bool_)
+        late = rng.uniform(-1000.0 * self.jitter, 1000.0 * self.jitter, len(events) if self.jitter else 0)
+        out = np.empty(len(events), EVENT)
+        out = out[:_move(read_only(events), out, matrix, right, down, sensor.height, sensor.width, kept, 1.0 + stretch, late)]
+        return out[np.argsort(out["t"], kind="stable")] if self.jitter else out
+
+
+@jit(nogil=True)
+def _move(events: Events, out: Events, matrix: NDArray[np.float64], right: int, down: int, height: int, width: int,
+          kept: NDArray[np.bool_], stretch: float, late: NDArray[np.float64]) -> int:
+    middle_x, middle_y = 0.5 * (width - 1), 0.5 * (height - 1)
+    a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
+    count = 0
+    for i in range(len(events)):
+        if not kept[i]:
+            continue
+        e = events[i]
+        from_x, from_y = e["x"] - middle_x, e["y"] - middle_y
+        x = int(np.floor(a * from_x + b * from_y + middle_x + right + 0.5))
+        y = int(np.floor(c * from_x + d * from_y + middle_y + down + 0.5))
+        if x < 0 or y < 0 or x >= width or y >= height:
+            continue
+        t = e["t"] if stretch == 1.0 else np.int64(e["t"] * stretch)
+        if len(late):
+            t = max(0, t + np.int64(late[i]))
+        o = out[count]
+        o["t"], o["x"], o["y"], o["p"] = t, x, y, e["p"]
+        count += 1
+    return count
