@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import sys
 import tempfile
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,7 +58,7 @@ def _private_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix="snnsim-kernels-"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_printed(source: str, dtype: str = "float32") -> ModuleType:
     """The module that a printed text makes. The text may use np, exp, njit, prange and the float type F."""
     text = PREAMBLE.format(dtype=dtype) + source
@@ -72,5 +73,6 @@ def load_printed(source: str, dtype: str = "float32") -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # Numba's cache imports a kernel's module by its name
     spec.loader.exec_module(module)
     return module

@@ -62,6 +62,9 @@ class _Walk:
     def visit(self, name: str, module: torch.nn.Module) -> None:
         label = f"layer {name} ({type(module).__name__})"
         match module:
+            case nn.Sequential():
+                for inner, child in module.named_children():
+                    self.visit(f"{name}.{inner}", child)
             case nn.Neuron():
                 self.close(name, module, label)
             case nn.Linear() | nn.Conv2d():

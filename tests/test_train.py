@@ -18,6 +18,7 @@ from snnsim.network import TimeBase
 from snnsim.neurons import LIF
 from snnsim.train import Recipe, TrainRecipe, build, evaluate, fit, hidden_layers, load_recipe, prepare, recipe_names
 from snnsim.train.checkpoint import read, write
+from snnsim.train.loop import Run
 
 SENSOR = Sensor(8, 8)
 
@@ -70,7 +71,7 @@ def test_the_best_epoch_on_validation_is_kept():
     net = small_net()
     history = fit(net, train, validation=held, **{**OPTIONS, "average": 0.0, "learning_rate": 0.05})
     best = max(history.epochs, key=lambda e: (e.validation_accuracy, -e.validation_loss))
-    assert (history.best.validation_accuracy, history.best.validation_loss) == (best.validation_accuracy, best.validation_loss)
+    assert history.best == best
     assert evaluate(net, held, net.time).loss == pytest.approx(best.validation_loss, rel=1e-6)
 
 
@@ -85,8 +86,6 @@ def test_a_stopped_run_continues_bit_for_bit(tmp_path, monkeypatch, after):
     whole = small_net()
     expected = fit(whole, train, validation=held, **OPTIONS)
     path, net, done = tmp_path / "run.safetensors", small_net(), 0
-    from snnsim.train.loop import Run
-
     plain = Run.update
 
     def update(self, *arguments):
@@ -135,10 +134,7 @@ def test_every_kill_leaves_a_checkpoint_that_loads(tmp_path):
             assert data["step"] >= last
             last = data["step"]
     assert last > 0
-    train, held = split(sides(50), 0.3)
-    from snnsim.train.loop import Run
-
-    net = small_net()
+    net, train = small_net(), split(sides(50), 0.3)[0]
     prepare(net, train, TimeBase(**data["time"]))
     Run(net, TrainRecipe(**data["recipe"]), net.time, path)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -176,7 +172,8 @@ def test_broken_checkpoints_are_refused(tmp_path):
 @pytest.mark.parametrize(("change", "sentence"), [
     ({"epochs": 0}, "train.epochs must be a positive"), ({"learning_rate": -1.0}, "learning_rate must be above 0"),
     ({"average": 1.0}, "average must be below 1"), ({"lr": 1.0}, "unknown option of fit"),
-    ({"dt": 0.0}, "dt must be above 0"), ({"learning_rate": 1e30, "average": 0.0}, "the loss is (nan|inf)|must be finite|NaN")])
+    ({"dt": 0.0}, "dt must be above 0"),
+    ({"learning_rate": 1e30, "average": 0.0}, "the loss is (nan|inf)|must be finite|NaN")])
 def test_impossible_options_are_refused(change, sentence):
     with pytest.raises(ValueError, match=sentence):
         fit(small_net(), sides(20), **{**OPTIONS, **change})
@@ -208,7 +205,8 @@ def test_a_recipe_with_mistakes_is_refused(change, sentence):
 
 
 @pytest.mark.parametrize(("layer", "sentence"), [
-    ({"kind": "dense"}, "layer 0: kind must be one of"), ({"kind": "linear", "inputs": 3}, r"layer 0 \(linear\): .*outputs"),
+    ({"kind": "dense"}, "layer 0: kind must be one of"),
+    ({"kind": "linear", "inputs": 3}, r"layer 0 \(linear\): .*outputs"),
     ({"kind": "neuron", "tau": -1.0}, r"layer 0 \(neuron\): tau must be above 0"),
     ({"kind": "neuron", "model": "hh"}, "model must be one of")])
 def test_a_layer_with_mistakes_is_refused(layer, sentence):

@@ -19,8 +19,8 @@ class Augment:
 
     shift: up to so many pixels right or left, and up or down (whole numbers). rotate: up to so many degrees either way.
     scale: larger or smaller by up to this fraction. shear: columns lean by up to this many pixels a pixel. These act on
-    the picture as a whole, about the middle of the sensor: an event goes to the nearest pixel, and is lost where that is
-    off the sensor. drop: each event is lost with this probability. stretch: all times are longer or shorter by up to
+    the picture as a whole, about the middle of the sensor: an event goes to the nearest pixel, and is lost where that
+    is off the sensor. drop: each event is lost with this probability. stretch: all times are longer or shorter by up to
     this fraction. jitter: each time moves by up to so many ms; the events are sorted again.
 
     Errors: ValueError that names the argument.
@@ -51,23 +51,30 @@ class Augment:
         angle, scale, shear, stretch = rng.uniform(-1.0, 1.0, 4) * (math.radians(self.rotate), self.scale, self.shear,
                                                                     self.stretch)
         right, down = rng.integers(-self.shift, self.shift, 2, endpoint=True)
-        size, turn, lean = 1.0 + scale, math.sin(angle), math.cos(angle)
+        size, sine, cosine = 1.0 + scale, math.sin(angle), math.cos(angle)
         # Shear, then rotate and scale: (x, y) -> size R (x + shear y, y).
-        matrix = size * np.array([[lean, lean * shear - turn], [turn, turn * shear + lean]])
+        matrix = size * np.array([[cosine, cosine * shear - sine], [sine, sine * shear + cosine]])
         kept = rng.random(len(events), np.float32) >= self.drop if self.drop else np.ones(len(events), np.bool_)
-        late = rng.uniform(-1000.0 * self.jitter, 1000.0 * self.jitter, len(events) if self.jitter else 0)
+        times = events["t"].copy()
+        order = np.arange(len(events))
+        if self.stretch:
+            times = (times * (1.0 + stretch)).astype(np.int64)
+        if self.jitter:
+            late = rng.uniform(-1000.0 * self.jitter, 1000.0 * self.jitter, len(events))
+            times = np.maximum(0, times + late.astype(np.int64))
+            order = np.argsort(times, kind="stable")
         out = np.empty(len(events), EVENT)
-        out = out[:_move(read_only(events), out, matrix, right, down, sensor.height, sensor.width, kept, 1.0 + stretch, late)]
-        return out[np.argsort(out["t"], kind="stable")] if self.jitter else out
+        count = _move(read_only(events), times, order, kept, matrix, right, down, sensor.height, sensor.width, out)
+        return out[:count]
 
 
 @jit(nogil=True)
-def _move(events: Events, out: Events, matrix: NDArray[np.float64], right: int, down: int, height: int, width: int,
-          kept: NDArray[np.bool_], stretch: float, late: NDArray[np.float64]) -> int:
+def _move(events: Events, times: NDArray[np.int64], order: NDArray[np.int64], kept: NDArray[np.bool_],
+          matrix: NDArray[np.float64], right: int, down: int, height: int, width: int, out: Events) -> int:
     middle_x, middle_y = 0.5 * (width - 1), 0.5 * (height - 1)
     a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
     count = 0
-    for i in range(len(events)):
+    for i in order:
         if not kept[i]:
             continue
         e = events[i]
@@ -76,10 +83,7 @@ def _move(events: Events, out: Events, matrix: NDArray[np.float64], right: int, 
         y = int(np.floor(c * from_x + d * from_y + middle_y + down + 0.5))
         if x < 0 or y < 0 or x >= width or y >= height:
             continue
-        t = e["t"] if stretch == 1.0 else np.int64(e["t"] * stretch)
-        if len(late):
-            t = max(0, t + np.int64(late[i]))
         o = out[count]
-        o["t"], o["x"], o["y"], o["p"] = t, x, y, e["p"]
+        o["t"], o["x"], o["y"], o["p"] = times[i], x, y, e["p"]
         count += 1
     return count

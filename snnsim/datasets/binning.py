@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -53,8 +54,8 @@ class EventBatch:
             raise ValueError(f"values must be as many as indices, {len(self.indices)}, got {len(self.values)}")
         bad = int(_first_bad_row(self.indptr, self.indices, self.features))
         if bad >= 0:
-            raise ValueError(f"row {bad} of indices must be ascending, unique and lie from 0 to {self.features - 1}, and "
-                             "indptr must not fall")
+            raise ValueError(f"indices of row {bad} must be ascending, unique and lie from 0 to {self.features - 1}, "
+                             "and indptr must not fall")
 
     @property
     def rows(self) -> int:
@@ -90,13 +91,13 @@ class EventBatch:
 def step_length(dt: float) -> int | float:
     """µs a step, for dt in ms: an int where that is a whole number, so that the steps of events are exact.
 
-    Errors: ValueError unless dt is finite and above 0.
+    Errors: ValueError unless dt is finite and at least 0.001, as event times are whole microseconds.
     """
-    finite("dt", dt, above=0.0)
+    finite("dt", dt, at_least=0.001)
     length = float(dt) * 1000.0
     nearest = round(length)
     # 0.57 ms is 570 µs, though 0.57 * 1000 is not 570 in floating point.
-    return nearest if nearest and abs(length - nearest) <= 1e-12 * length else length
+    return nearest if nearest and abs(length - nearest) <= 2 * math.ulp(length) else length
 
 
 def bin_events(recordings: Sequence[Events], sensor: Sensor, dt: float, steps: int | None = None, clip: bool = False,
@@ -104,9 +105,10 @@ def bin_events(recordings: Sequence[Events], sensor: Sensor, dt: float, steps: i
     """Count the events of each recording by step and pixel: step = floor((t - t0) / dt).
 
     recordings: event arrays, one for each place in the batch; they are checked as `validate` does. dt: ms a step;
-    whole microseconds are computed in integers. steps: T; None for as many as the longest recording needs. clip: several
-    events of one pixel in one step count once. t0: "zero", the recording's own clock, or "first", the time of its first
-    event. Events from T dt on are dropped and counted: without clip, values.sum() + dropped is the number of events.
+    whole microseconds are computed in integers. steps: T; None for as many as the longest recording needs. clip:
+    several events of one pixel in one step count once. t0: "zero", the recording's own clock, or "first", the time of
+    its first event. Events from T dt on are dropped and counted: without clip, values.sum() + dropped is the number of
+    events.
 
     Errors: ValueError that names the argument, or the recording and its event.
     """
@@ -126,8 +128,8 @@ def bin_events(recordings: Sequence[Events], sensor: Sensor, dt: float, steps: i
     else:
         total, longest = whole("steps", steps, 1), "steps was given"
     if total * len(recordings) > MOST_ROWS:
-        raise ValueError(f"{total} steps of {dt:g} ms for {len(recordings)} recordings are too many ({longest}), at most "
-                         f"{MOST_ROWS} rows: use a larger dt, t0=\"first\", or fewer steps")
+        raise ValueError(f"{total} steps of {dt:g} ms for each of {len(recordings)} recordings are too many, at most "
+                         f"{MOST_ROWS} in all ({longest}): use a larger dt, t0=\"first\", or fewer steps")
     counts = np.zeros((len(recordings), total), np.int64)
     offsets = np.zeros(len(recordings) + 1, np.int64)
     np.cumsum([len(r) for r in recordings], out=offsets[1:])
@@ -136,8 +138,8 @@ def bin_events(recordings: Sequence[Events], sensor: Sensor, dt: float, steps: i
     dropped = 0
     for b, events in enumerate(recordings):
         place = slice(offsets[b], offsets[b + 1])
-        outside, bad, largest = _bin(read_only(events), starts[b], length, sensor.height, sensor.width, sensor.polarities,
-                                     clip, indices[place], values[place], counts[b], tally, seen)
+        outside, bad, largest = _bin(read_only(events), starts[b], length, sensor.height, sensor.width,
+                                     sensor.polarities, clip, indices[place], values[place], counts[b], tally, seen)
         if bad >= 0:
             validate(events, sensor, f"recording {b}")
         if largest > EXACT:
@@ -201,7 +203,7 @@ def _bin(events: Events, start: int, length: Any, height: int, width: int, polar
 
 @jit(nogil=True)
 def _step_major(indptr: NDArray[np.int64], counts: NDArray[np.int64], offsets: NDArray[np.int64],
-                indices: NDArray[np.int32], values: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+                indices: NDArray[np.int32], values: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rows in the order t B + b, from rows in the order b, t."""
     out, amounts = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
     batch, steps = counts.shape

@@ -23,6 +23,8 @@ from snnsim.rule import finite
 
 Floats = NDArray[np.float64]
 
+SENSOR = Sensor(34, 34)
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -36,33 +38,35 @@ class Camera:
         L - L_last >= theta_on gives an ON event (p = 1), L_last - L >= theta_off an OFF event (p = 0)
 
     at the microsecond of the crossing. For `refractory` ms after an event it is blind; then it remembers what it sees.
-    theta_on and theta_off vary from pixel to pixel: threshold (1 + mismatch N(0, 1)), at least a tenth of the threshold,
-    the same in all recordings. `noise` events per pixel and second, ON or OFF, come at random moments besides; they leave
-    the pixel's memory alone.
+    theta_on and theta_off vary from pixel to pixel: threshold (1 + mismatch N(0, 1)), at least a tenth of the
+    threshold, the same in all recordings. `noise` events per pixel and second, ON or OFF, come at random moments
+    besides; they leave the pixel's memory alone. Times are below `duration`.
 
     Everything random is a function of the seed and the sample's number. Errors: ValueError that names the argument.
     """
 
-    sensor: Sensor = Sensor(34, 34)
+    sensor: Sensor = SENSOR
     size: float = 26.0
     amplitude: float = 5.0
     duration: float = 300.0
-    threshold: float = 0.35
+    threshold: float = 0.4
     mismatch: float = 0.05
     refractory: float = 1.0
     noise: float = 0.5
     floor: float = 0.2
-    step: float = 1.0
+    step: float = 2.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.sensor.polarities != 2:
             raise ValueError(f"sensor must have two polarities, got {self.sensor}")
-        for name in ("size", "duration", "floor", "step"):
+        for name in ("size", "floor", "step"):
             finite(name, getattr(self, name), above=0.0)
         for name in ("amplitude", "mismatch", "refractory", "noise"):
             finite(name, getattr(self, name), at_least=0.0)
         finite("threshold", self.threshold, at_least=0.01)
+        if not 1.0 <= float(finite("duration", self.duration)) <= 1e6:
+            raise ValueError(f"duration must lie from 1 to 1e6 ms, got {self.duration!r}")
         whole("seed", self.seed, 0)
         if self.duration / self.step > 1e6:
             raise ValueError(f"step must be at least a millionth of duration = {self.duration:g} ms, got {self.step:g}")
@@ -97,7 +101,7 @@ class Camera:
             if count <= len(keys):
                 break
             keys = np.empty(count, np.int64)
-        # A key is ((t height + y) width + x) 2 + p: sorting keys sorts by time, and has no ties that order could change.
+        # A key is ((t height + y) width + x) 2 + p: sorted keys are sorted by time, and equal keys are equal events.
         every = np.sort(np.concatenate([keys[:count], self._noise(sample)]))
         events = np.empty(len(every), EVENT)
         rest, events["p"] = np.divmod(every, 2)
@@ -105,7 +109,7 @@ class Camera:
         events["t"], events["y"] = np.divmod(rest, height)
         return events
 
-    def record_all(self, images: Sequence[ArrayLike] | NDArray[np.floating], progress: bool | None = None) -> list[Events]:
+    def record_all(self, images: Sequence[ArrayLike] | Floats, progress: bool | None = None) -> list[Events]:
         """The events of each image, sample i being image i, in threads; the result does not depend on how many."""
         with (ThreadPoolExecutor(os.cpu_count()) as pool,
               bar(len(images), "simulating the event camera", progress) as line):
@@ -119,7 +123,7 @@ class Camera:
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(whole("sample", sample, 0),)))
         places = 2 * self.sensor.height * self.sensor.width
         count = rng.poisson(self.noise * self.duration / 1000.0 * places / 2)
-        return rng.integers(0, max(1, int(self.duration * 1000.0)), count) * places + rng.integers(0, places, count)
+        return rng.integers(0, int(self.duration * 1000.0), count) * places + rng.integers(0, places, count)
 
 
 @jit(nogil=True)
@@ -169,7 +173,7 @@ def _see(image: Floats, scale: float, floor: float, times: Floats, right: Floats
                     t = max(start, free) if slope == 0.0 else start + (crossing - before) / slope
                     t = min(max(t, start, free), end)
                     if count < len(keys):
-                        keys[count] = ((np.int64(t) * height + y) * width + x) * 2 + p
+                        keys[count] = ((np.int64(min(t, times[-1] - 1.0)) * height + y) * width + x) * 2 + p
                     count += 1
                     free = t + refractory
                     if refractory > 0.0 and free >= end:

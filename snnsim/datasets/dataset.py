@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from snnsim.datasets.events import Events, Recording, Sensor
 from snnsim.progress import bar
@@ -70,6 +70,7 @@ class Memory:
         return self.sources[number]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class EventDataset(Sequence[Recording]):
     """Recordings of one sensor with labels: `len`, `dataset[3]` a Recording, `dataset[:100]` or `dataset[indices]` a
     data set that shares the store.
@@ -80,18 +81,30 @@ class EventDataset(Sequence[Recording]):
     Errors: ValueError that names the argument; reading a recording raises what its reader raises.
     """
 
-    def __init__(self, name: str, sensor: Sensor, classes: Sequence[str], labels: ArrayLike, store: Store,
-                 numbers: NDArray[np.int64] | None = None) -> None:
-        numbers = np.arange(len(store)) if numbers is None else numbers
-        held = np.array(labels, np.int64).reshape(-1)
-        if len(held) != len(numbers):
-            raise ValueError(f"labels must be one for each of the {len(numbers)} recordings, got {len(held)}")
-        if len(held) and not 0 <= held.min() <= held.max() < len(classes):
-            raise ValueError(f"labels must lie from 0 to {len(classes) - 1}, as there are {len(classes)} classes, got "
-                             f"{held.min()} to {held.max()}")
-        held.setflags(write=False)
-        self.name, self.sensor, self.classes, self.labels = name, sensor, tuple(classes), held
-        self._store, self._numbers = store, numbers
+    name: str
+    sensor: Sensor
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    store: Store
+    numbers: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        numbers = np.arange(len(self.store)) if self.numbers is None else np.array(self.numbers, np.int64)
+        labels, most = np.array(self.labels, np.int64), len(self.classes) - 1
+        if labels.shape != numbers.shape:
+            raise ValueError(f"labels must be one for each of the {len(numbers)} recordings, got shape {labels.shape}")
+        if len(labels) and not 0 <= labels.min() <= labels.max() <= most:
+            raise ValueError(f"labels must lie from 0 to {most}, as there are {most + 1} classes, got {labels.min()} "
+                             f"to {labels.max()}")
+        for name, array in (("numbers", numbers), ("labels", labels)):
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "classes", tuple(self.classes))
+
+    @property
+    def _places(self) -> NDArray[np.int64]:
+        assert self.numbers is not None
+        return self.numbers
 
     @classmethod
     def of(cls, recordings: Sequence[Recording], classes: Sequence[str], name: str = "recordings") -> EventDataset:
@@ -101,12 +114,13 @@ class EventDataset(Sequence[Recording]):
         sensor = recordings[0].sensor
         for i, r in enumerate(recordings):
             if r.sensor != sensor:
-                raise ValueError(f"recordings must be of one sensor: recording {i} is of {r.sensor}, the first of {sensor}")
+                raise ValueError(f"recordings must be of one sensor: recording {i} is of {r.sensor}, the first of "
+                                 f"{sensor}")
         store = Memory.of([r.events for r in recordings], [r.source for r in recordings])
-        return cls(name, sensor, classes, [r.label for r in recordings], store)
+        return cls(name, sensor, tuple(classes), np.array([r.label for r in recordings]), store)
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.labels)
 
     @overload
     def __getitem__(self, index: int) -> Recording: ...
@@ -118,15 +132,18 @@ class EventDataset(Sequence[Recording]):
         if isinstance(index, (int, np.integer)):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"{self.name} has {len(self)} recordings, there is none with index {index}")
-            number = int(self._numbers[index])
-            return Recording(self._store.events(number), int(self.labels[index]), self.sensor, self._store.source(number))
+            number = int(self._places[index])
+            events, source = self.store.events(number), self.store.source(number)
+            return Recording(events, int(self.labels[index]), self.sensor, source)
         chosen = index if isinstance(index, slice) else np.asarray(index)
         if isinstance(chosen, np.ndarray):
             if chosen.size == 0:
                 chosen = chosen.astype(np.int64)
             if chosen.dtype.kind not in "iub" or chosen.ndim != 1:
-                raise TypeError(f"an index is a whole number, a slice, or a row of whole numbers or of booleans, got {index!r}")
-        return EventDataset(self.name, self.sensor, self.classes, self.labels[chosen], self._store, self._numbers[chosen])
+                raise TypeError("an index is a whole number, a slice, or a row of whole numbers or of booleans, got "
+                                f"{index!r}")
+        labels, numbers = self.labels[chosen], self._places[chosen]
+        return EventDataset(self.name, self.sensor, self.classes, labels, self.store, numbers)
 
     def __repr__(self) -> str:
         s = self.sensor

@@ -69,8 +69,7 @@ class Recording:
         return len(self.events)
 
     def __repr__(self) -> str:
-        s = self.sensor
-        return f"Recording({len(self)} events, label={self.label}, {s.height}x{s.width}x{s.polarities}, {self.source!r})"
+        return f"Recording({len(self)} events, label={self.label}, {self.sensor}, source={self.source!r})"
 
 
 def make_events(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike) -> Events:
@@ -98,8 +97,8 @@ def validate(events: Events, sensor: Sensor | None = None, name: str = "events")
     """
     if not isinstance(events, np.ndarray) or events.dtype != EVENT:
         got = events.dtype if isinstance(events, np.ndarray) else type(events).__name__
-        raise ValueError(f"{name} must be an array with the fields t (int64, µs), x, y (uint16) and p (uint8), got {got}: "
-                         "make one with datasets.make_events(t, x, y, p)")
+        raise ValueError(f"{name} must be an array with the fields t (int64, µs), x, y (uint16) and p (uint8), got "
+                         f"{got}: make one with datasets.make_events(t, x, y, p)")
     if events.ndim != 1:
         raise ValueError(f"{name} must be one-dimensional, got shape {events.shape}")
     height, width, polarities = (sensor.height, sensor.width, sensor.polarities) if sensor else (2**16, 2**16, 2)

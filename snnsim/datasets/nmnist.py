@@ -76,14 +76,14 @@ def read_nmnist(path: str | os.PathLike[str]) -> Events:
     data = _read_bytes(path)
     count = len(data) // 5
     if len(data) % 5:
-        raise ValueError(f"{path}: the event at byte {5 * count} has {len(data) % 5} of its 5 bytes: the file is cut off "
-                         "or not N-MNIST; unpack it again")
+        raise ValueError(f"{path}: the last event, at byte {5 * count}, has {len(data) % 5} of its 5 bytes: the file "
+                         "is cut off or not N-MNIST; unpack it again")
     events = np.empty(count, EVENT)
     kept, problem, at = _decode(data, events, SENSOR.height, SENSOR.width)
     where = f"{path}: event {kept} at byte {5 * at}"
     if problem == OUTSIDE:
-        raise ValueError(f"{where} has x = {data[5 * at]}, y = {data[5 * at + 1]}: outside the 34 x 34 sensor; the file is "
-                         "damaged or not N-MNIST")
+        raise ValueError(f"{where} has x = {data[5 * at]}, y = {data[5 * at + 1]}: outside the 34 x 34 sensor; the "
+                         "file is damaged or not N-MNIST")
     if problem == BACKWARDS:
         raise ValueError(f"{where} has t = {events[kept]['t']} after {events[kept - 1]['t']}: times run backwards; the "
                          "file is damaged or not N-MNIST")
@@ -105,13 +105,12 @@ def _read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 @jit(nogil=True)
 def _decode(data: NDArray[np.uint8], events: Events, height: int, width: int) -> tuple[int, int, int]:
     """Events kept, problem (0 for none), and the index in the file of the event that has it."""
-    kept, base, last = 0, 0, 0
+    kept, base, last = 0, 0, np.int64(0)
     for i in range(len(data) // 5):
-        x, y = np.int64(data[5 * i]), np.int64(data[5 * i + 1])
+        x, y, high = np.int64(data[5 * i]), np.int64(data[5 * i + 1]), np.int64(data[5 * i + 2])
         if y == OVERFLOW_Y:
             base += OVERFLOW_STEP
             continue
-        high = np.int64(data[5 * i + 2])
         t = base + (((high & 127) << 16) | (np.int64(data[5 * i + 3]) << 8) | np.int64(data[5 * i + 4]))
         e = events[kept]
         e["t"], e["x"], e["y"], e["p"] = t, x, y, high >> 7
@@ -137,8 +136,8 @@ def write_nmnist(path: str | os.PathLike[str], events: Events) -> None:
     marks = np.maximum(0, (events["t"] - TIME_RANGE) // OVERFLOW_STEP + 1)
     size = 5 * (len(events) + int(marks[-1]))
     if size > LIMIT:
-        raise ValueError(f"cannot write {path}: times up to {events['t'][-1]} µs need {marks[-1]} overflow marks, a file "
-                         f"of {size} bytes, at most {LIMIT} are allowed; subtract the time of the first event")
+        raise ValueError(f"cannot write {path}: times up to {events['t'][-1]} µs need {marks[-1]} overflow marks, a "
+                         f"file of {size} bytes, at most {LIMIT} are allowed; subtract the time of the first event")
     data = np.zeros((len(events) + int(marks[-1]), 5), np.uint8)
     data[:, 1] = OVERFLOW_Y
     rows = np.arange(len(events)) + marks

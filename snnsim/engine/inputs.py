@@ -44,11 +44,13 @@ def rows_of(events: Any, shape: tuple[int, ...], time: TimeBase, dtype: Any) -> 
         raise ValueError(f"events must be an event array with the fields t, x, y, p, a list of them, a binned batch, or "
                          f"an array of counts, got {type(events).__name__}"
                          + ("" if samples is None or alone else f" of {len(samples)}"))
-    from snnsim.datasets import bin_events  # only event arrays need it
+    from snnsim.datasets import Sensor, bin_events  # only event arrays need it
 
-    sensor = shape if len(shape) == 3 else (1, 1, *shape)
-    batch = bin_events(samples, sensor, time.dt, time.steps, time.clip, time.t0)
-    return _from_batch(batch, sensor, dtype, alone)
+    polarities, height, width = shape if len(shape) == 3 else (1, 1, *shape)
+    if polarities > 2:
+        raise ValueError(f"events have at most 2 polarities, but the network's input has shape {shape}: give counts")
+    batch = bin_events(samples, Sensor(height, width, polarities), time.dt, time.steps, time.clip, time.t0)
+    return _from_batch(batch, shape, dtype, alone)
 
 
 def _from_batch(batch: Any, shape: tuple[int, ...], dtype: Any, alone: bool = False) -> Rows:

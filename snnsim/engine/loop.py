@@ -62,6 +62,7 @@ class Work(NamedTuple):
     fired: Any  # uint8 per neuron of a site
     index: Any  # int32, what a map of a chain gave
     value: Any
+    call: Any  # int64 [populations, 14]: the arguments of their kernels
 
 
 class Record(NamedTuple):
@@ -108,31 +109,37 @@ def invoke(_: Any, address: Any, arguments: Any) -> Any:
     return types.int64(address, arguments), codegen
 
 
-@jit(pipeline_class=NoAlias)
+@jit(_nrt=False, pipeline_class=NoAlias)
+def fill(x: Any, values: Any) -> None:
+    for j in range(x.size):
+        x[j] = values[j]
+
+
+@jit(_nrt=False, pipeline_class=NoAlias)
 def add_row(x: Any, row: Any) -> None:
     for j in range(x.size):
         x[j] += row[j]
 
 
-@jit(pipeline_class=NoAlias)
+@jit(_nrt=False, pipeline_class=NoAlias)
 def add_scaled(x: Any, row: Any, value: Any) -> None:
     for j in range(x.size):
         x[j] += row[j] * value
 
 
-@jit(pipeline_class=NoAlias)
+@jit(_nrt=False, pipeline_class=NoAlias)
 def add_four(x: Any, a: Any, b: Any, c: Any, d: Any) -> None:
     for j in range(x.size):
         x[j] = (((x[j] + a[j]) + b[j]) + c[j]) + d[j]
 
 
-@jit(pipeline_class=NoAlias)
+@jit(_nrt=False, pipeline_class=NoAlias)
 def add_eight(x: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> None:
     for j in range(x.size):
         x[j] = (((((((x[j] + a[j]) + b[j]) + c[j]) + d[j]) + e[j]) + f[j]) + g[j]) + h[j]
 
 
-@jit()
+@jit(_nrt=False)
 def dense(weight: Any, index: Any, value: Any, unit: Any, x: Any) -> None:
     """Add the rows of the listed sources to x, in their order; several rows a pass, so that x stays in registers."""
     n = x.size
@@ -154,7 +161,7 @@ def dense(weight: Any, index: Any, value: Any, unit: Any, x: Any) -> None:
             add_scaled(x, rows[index[i]], value[i])
 
 
-@jit()
+@jit(_nrt=False)
 def mark(first: Any, last: Any, shift: Any, flag: Any, block: Any) -> None:
     """Flag the sites of the neurons first .. last."""
     for site in range(first >> shift, (last >> shift) + 1):
@@ -162,7 +169,7 @@ def mark(first: Any, last: Any, shift: Any, flag: Any, block: Any) -> None:
         block[site >> 6] = 1
 
 
-@jit()
+@jit(_nrt=False)
 def place(i: Any, stage: Any) -> Any:
     """Channel, row and column of a source in its inner order."""
     if stage.channels_last:
@@ -172,13 +179,13 @@ def place(i: Any, stage: Any) -> Any:
     return i // plane, i % plane // stage.width, i % stage.width
 
 
-@jit()
+@jit(_nrt=False)
 def window(at: Any, kernel: Any, stride: Any, outputs: Any) -> Any:
     """The first and last output whose window of the padded input holds position `at`."""
     return max(0, (at - kernel + stride) // stride), min(at // stride, outputs - 1)
 
 
-@jit()
+@jit(_nrt=False)
 def conv(stage: Any, weight: Any, index: Any, value: Any, unit: Any, x: Any, shift: Any, flag: Any, block: Any) -> int:
     """Scatter through a convolution. Outputs are channels-last, and a kernel row is stored by column phase, backwards:
     all targets of a source in one output row are then one run of x and one run of weights."""
@@ -206,7 +213,7 @@ def conv(stage: Any, weight: Any, index: Any, value: Any, unit: Any, x: Any, shi
     return operations
 
 
-@jit()
+@jit(_nrt=False)
 def pool(stage: Any, index: Any, value: Any, unit: Any, x: Any, shift: Any, flag: Any, block: Any) -> int:
     """Scatter through sums over windows, which may overlap or leave gaps."""
     operations = 0
@@ -226,7 +233,7 @@ def pool(stage: Any, index: Any, value: Any, unit: Any, x: Any, shift: Any, flag
     return operations
 
 
-@jit()
+@jit(_nrt=False)
 def sparse(weight: Any, indptr: Any, target: Any, index: Any, value: Any, unit: Any, x: Any, shift: Any, flag: Any,
            block: Any) -> int:
     """Scatter the CSR rows of the listed sources."""
@@ -244,7 +251,7 @@ def sparse(weight: Any, indptr: Any, target: Any, index: Any, value: Any, unit: 
     return operations
 
 
-@jit()
+@jit(_nrt=False)
 def scatter(plan: Any, stage: Any, index: Any, value: Any, unit: Any, x: Any, shift: Any, flag: Any, block: Any) -> int:
     """Add one map of the listed sources to x, flag the sites it touched, and count its synaptic operations."""
     weight = plan.weight[stage.weight: stage.weight + stage.weights]
@@ -259,7 +266,7 @@ def scatter(plan: Any, stage: Any, index: Any, value: Any, unit: Any, x: Any, sh
     return sparse(weight, plan.indptr[stage.row:], plan.target[stage.target:], index, value, unit, x, shift, flag, block)
 
 
-@jit()
+@jit(_nrt=False)
 def collect(sites: Any, flag: Any, words: Any, block: Any, block_words: Any, active: Any) -> int:
     """List the flagged sites in rising order, and clear their flags."""
     if sites == 1:
@@ -283,7 +290,7 @@ def collect(sites: Any, flag: Any, words: Any, block: Any, block_words: Any, act
     return n
 
 
-@jit()
+@jit(_nrt=False)
 def through(plan: Any, work: Any, projection: Any, index: Any, value: Any, unit: Any) -> int:
     """Send the listed sources through a projection's chain of maps into x of its target."""
     operations = 0
@@ -310,7 +317,7 @@ def through(plan: Any, work: Any, projection: Any, index: Any, value: Any, unit:
                                 work.flag[p.site:], work.block[p.block:])
 
 
-@jit()
+@jit(_nrt=False)
 def receive(plan: Any, work: Any, record: Any, events: Any, p: Any, b: Any, column: Any, t: Any) -> None:
     """Deliver to population p what its sources sent so many steps ago."""
     for q in range(p.first, p.stop):
@@ -332,8 +339,8 @@ def receive(plan: Any, work: Any, record: Any, events: Any, p: Any, b: Any, colu
             record.operations[q] += through(plan, work, projection, index, value, unit)
 
 
-@jit()
-def update(plan: Any, work: Any, record: Any, p: Any, spikes: Any, t: Any, leap_from: Any) -> int:
+@jit(_nrt=False)
+def update(work: Any, p: Any, spikes: Any, t: Any) -> int:
     """Charge, fire and reset the flagged sites of population p (all of them where it is ticked), list its spikes."""
     s, b = p.site, p.block
     n = collect(p.sites, work.flag[s:], work.flag_words[s >> 3:], work.block[b:], work.block_words[b >> 3:], work.active)
@@ -341,25 +348,36 @@ def update(plan: Any, work: Any, record: Any, p: Any, spikes: Any, t: Any, leap_
         n = 1
     if n == 0:
         return 0
-    return invoke(p.step, (
-        np.int64(work.x[p.x:].ctypes.data), np.int64(plan.rest[p.x:].ctypes.data),
-        np.int64(work.state[p.state:].ctypes.data), np.int64(plan.parameter[p.parameter:].ctypes.data), p.size, p.shift,
-        np.int64(work.active.ctypes.data), np.int64(n), np.int64(work.last[s:].ctypes.data), np.int64(t),
-        np.int64(leap_from), np.int64(work.flag[s:].ctypes.data), np.int64(work.block[b:].ctypes.data),
-        np.int64(work.fired.ctypes.data), np.int64(spikes.ctypes.data), np.int64(record.updates[p.number:].ctypes.data)))
+    return invoke(p.step, (work.call[p.number].ctypes.data, n, t, spikes.ctypes.data))
 
 
-@jit()
+@jit(_nrt=False)
+def bind(plan: Any, work: Any, record: Any, leap_from: Any) -> None:
+    """Write down for each population what its kernel takes: sizes, and the addresses of its arrays."""
+    for i in plan.order:
+        p, call = plan.populations[i], work.call[i]
+        call[0], call[1], call[2] = p.size, p.shift, leap_from
+        call[3], call[4] = work.x[p.x:].ctypes.data, plan.rest[p.x:].ctypes.data
+        call[5], call[6] = work.state[p.state:].ctypes.data, plan.parameter[p.parameter:].ctypes.data
+        call[7], call[8] = work.active.ctypes.data, work.last[p.site:].ctypes.data
+        call[9] = record.updates[i:].ctypes.data
+        call[10], call[11] = work.flag[p.site:].ctypes.data, work.block[p.block:].ctypes.data
+        call[12], call[13] = work.fired.ctypes.data, work.index.ctypes.data
+
+
+@jit(_nrt=False)
 def wake(plan: Any, work: Any) -> None:
     """The state before a sample's first step."""
-    work.x[:] = plan.rest
-    work.state[:] = 0
-    work.last[:] = -1
-    work.flag[:] = plan.awake
-    work.block[:] = plan.awake_block
+    fill(work.x, plan.rest)
+    fill(work.flag, plan.awake)
+    fill(work.block, plan.awake_block)
+    for i in range(work.state.size):
+        work.state[i] = 0
+    for i in range(work.last.size):
+        work.last[i] = -1
 
 
-@jit(nogil=True)
+@jit(nogil=True, _nrt=False)
 def run_samples(plan: Any, work: Any, record: Any, events: Any, first: int, stop: int, room: int, leap_from: int,
                 output: int, by_count: int) -> bool:
     """Run the samples first .. stop - 1 from where the cursor stands.
@@ -367,6 +385,7 @@ def run_samples(plan: Any, work: Any, record: Any, events: Any, first: int, stop
     Returns True when all are done, False when a step might need more room for spikes: then the caller gives more, and
     calls again.
     """
+    bind(plan, work, record, leap_from)
     b, t = record.cursor
     while b < stop:
         column = b - first
@@ -374,7 +393,7 @@ def run_samples(plan: Any, work: Any, record: Any, events: Any, first: int, stop
             wake(plan, work)
         for now in range(t, events.steps):
             for i in plan.order:
-                if record.ends[i, column, now] + plan.populations[i].size > room:
+                if record.ends[i, column, now] + plan.populations[i].size + 8 > room:
                     record.cursor[0], record.cursor[1] = b, now
                     return False
             for i in plan.order:
@@ -382,19 +401,20 @@ def run_samples(plan: Any, work: Any, record: Any, events: Any, first: int, stop
                 receive(plan, work, record, events, p, b, column, now)
                 end = record.ends[i, column, now]
                 at = record.start[i] + end
-                n = update(plan, work, record, p, record.spikes[at:], now, leap_from)
+                n = update(work, p, record.spikes[at:], now)
                 record.ends[i, column, now + 1] = end + n
                 v = work.state[p.state + (p.states - 1) * p.size: p.state + p.states * p.size]
                 if p.recorded >= 0:
-                    record.membrane[now, column, p.recorded: p.recorded + p.size] = v
+                    fill(record.membrane[now, column, p.recorded: p.recorded + p.size], v)
                 if i == output:
                     if by_count:
                         for k in range(at, at + n):
                             record.score[column, record.spikes[k]] += 1
                     else:
-                        record.score[column] += v
+                        add_row(record.score[column], v)
         b, t = b + 1, 0
         if b < stop:
-            record.ends[:, b - first, 0] = record.ends[:, column, events.steps]
+            for i in plan.order:
+                record.ends[i, b - first, 0] = record.ends[i, column, events.steps]
     record.cursor[0], record.cursor[1] = b, 0
     return True

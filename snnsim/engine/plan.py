@@ -110,7 +110,9 @@ class Prepared:
         self._add_projections(network)
         self.base = Plan(self.populations, self.projections, self.stages, self.order, self._flat(self.weight),
                          self.indptr.array(), self.target.array(), self._flat(self.parameter), self._flat(self.rest),
-                         np.zeros(self.site.size, np.uint8), np.zeros(self.block.size, np.uint8))
+                         self.site.array(), self.block.array())
+        self.largest = max([int(n) for n in (*self.populations["size"], *self.stages["outputs"])])
+        self.spikes_per_step = 0.0  # the busiest population of the last run: how much room the next one needs
         self._variants: dict[Any, tuple[Plan, float]] = {}
 
     def variant(self, clock: bool, record: tuple[str, ...]) -> tuple[Plan, float]:

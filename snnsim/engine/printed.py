@@ -14,11 +14,28 @@ from snnsim.kernel import load_printed
 from snnsim.rule import Rule, print_lines
 
 TEMPLATE = '''
-from numba import carray, cfunc, types
+from numba import cfunc, types
 from numba.core.compiler import Compiler
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 
-REAL, WORD, BYTE = types.CPointer(types.{dtype}), types.CPointer(types.int64), types.CPointer(types.uint8)
-INDEX, LONG = types.CPointer(types.int32), types.int64
+
+BYTE_PLACE = np.uint64(0x0001020304050607)  # times 256**i, its highest byte is i
+
+
+@intrinsic
+def view(typing, address, size, dtype):
+    array = types.Array(dtype.dtype, 1, "C")
+
+    def codegen(context, builder, signature, args):
+        made = make_array(array)(context, builder)
+        data = builder.inttoptr(args[0], made.data.type)
+        item = context.get_abi_sizeof(context.get_data_type(array.dtype))
+        width = context.get_constant(types.intp, item)
+        populate_array(made, data=data, shape=[args[1]], strides=[width], itemsize=width, meminfo=None)
+        return made._getvalue()
+
+    return array(types.int64, types.int64, dtype), codegen
 
 
 class NoAlias(Compiler):
@@ -27,7 +44,7 @@ class NoAlias(Compiler):
         return super().define_pipelines()
 
 
-@njit(error_model="numpy", pipeline_class=NoAlias)
+@njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
 def one_step({arrays}, fired):
     awake = 0
     for j in range(v0.size):
@@ -40,7 +57,7 @@ def one_step({arrays}, fired):
     return awake
 
 
-@njit(error_model="numpy", pipeline_class=NoAlias)
+@njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
 def silent_step({own}):
     for j in range(v0.size):
         {load}
@@ -48,7 +65,7 @@ def silent_step({own}):
         {store}
 
 
-@njit(error_model="numpy", pipeline_class=NoAlias)
+@njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
 def leap(k, {own}):
     for j in range(v0.size):
         {load}
@@ -56,13 +73,35 @@ def leap(k, {own}):
         {store}
 
 
-@cfunc(LONG(REAL, REAL, REAL, REAL, LONG, LONG, INDEX, LONG, WORD, LONG, LONG, BYTE, BYTE, BYTE, INDEX, WORD),
-       error_model="numpy", cache=True)
-def update(x_, rest_, v_, p_, size, shift, active_, n, last_, t, leap_from, flag_, block_, fired_, out_, updates_):
-    x, rest = carray(x_, {inputs} * size), carray(rest_, {inputs} * size)
-    v, p = carray(v_, {states} * size), carray(p_, {parameters} * size)
-    active, last, out, updates = carray(active_, n), carray(last_, size), carray(out_, size), carray(updates_, 1)
-    flag, block, fired = carray(flag_, size), carray(block_, size), carray(fired_, size)
+@njit(error_model="numpy", _nrt=False)
+def list_spikes(low, n, fired, words, hits, out, spikes):
+    for j in range(n, (n + 7) & -8):
+        fired[j] = 0
+    found = 0
+    for w in range((n + 7) >> 3):
+        hits[found] = w
+        found += 1 if words[w] != 0 else 0
+    for i in range(found):
+        w = hits[i]
+        word = words[w]
+        while word != 0:
+            rest = word & (word - np.uint64(1))
+            out[spikes] = low + 8 * w + np.int64(((word ^ rest) * BYTE_PLACE) >> np.uint64(56))
+            spikes += 1
+            word = rest
+    return spikes
+
+
+@cfunc(types.int64(types.int64, types.int64, types.int64, types.int64), error_model="numpy", _nrt=False, cache=True)
+def update(call_, n, t, out_):
+    call = view(call_, 14, np.int64)
+    size, shift, leap_from = call[0], call[1], call[2]
+    x, rest = view(call[3], {inputs} * size, F), view(call[4], {inputs} * size, F)
+    v, p = view(call[5], {states} * size, F), view(call[6], {parameters} * size, F)
+    active, last, updates = view(call[7], n, np.int32), view(call[8], size, np.int64), view(call[9], 1, np.int64)
+    flag, block = view(call[10], size, np.uint8), view(call[11], size, np.uint8)
+    fired, words = view(call[12], size, np.uint8), view(call[12], size, np.uint64)
+    hits, out = view(call[13], size, np.int32), view(out_, size, np.int32)
     spikes = 0
     for a in range(n):
         site = active[a]
@@ -81,10 +120,7 @@ def update(x_, rest_, v_, p_, size, shift, active_, n, last_, t, leap_from, flag
             flag[site] = 1
             block[site >> 6] = 1
         if {fires}:
-            for j in range(high - low):
-                if fired[j]:
-                    out[spikes] = low + j
-                    spikes += 1
+            spikes = list_spikes(low, high - low, fired, words, hits, out, spikes)
         updates[0] += high - low
     return spikes
 

@@ -6,4 +6,4 @@ from snnsim.neurons.integrate import IF
 from snnsim.neurons.lif import LIF
 from snnsim.neurons.readout import LI
 
-__all__ = ["AdaptiveLIF", "CubaLIF", "IF", "LI", "LIF"]
+__all__ = ["IF", "LI", "LIF", "AdaptiveLIF", "CubaLIF"]

@@ -1,0 +1,264 @@
+"""The first layer on sparse events: work in proportion to the events, not to the pixels.
+
+A batch of events is anything with the fields of `snnsim.datasets.EventBatch`: the tensor [T, B, ...] without its
+zeros, in rows t B + b (CSR). Every result is the same bits for any number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snnsim.kernel import jit
+from snnsim.nn import threads
+from snnsim.nn.pool import take
+
+Array = NDArray[Any]
+
+PARTS = 8  # partial sums of a convolution's gradient: a fixed number, so that their order is not the threads'
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """indptr: int64 [T B + 1]; indices: int32, the flat feature, repeated ones add up; values: float32; shape: (T, B, ...)."""
+
+    indptr: Array
+    indices: Array
+    values: Array
+    shape: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+
+def is_events(x: Any) -> bool:
+    return hasattr(x, "indptr") and not isinstance(x, torch.Tensor)
+
+
+def checked(x: Any) -> Events:
+    """The batch as Events. ValueError that says what is wrong: a kernel would read and write anywhere."""
+    indptr, indices = np.ascontiguousarray(x.indptr, np.int64), np.ascontiguousarray(x.indices, np.int32)
+    values, shape = np.ascontiguousarray(x.values, np.float32), tuple(int(n) for n in x.shape)
+    if len(shape) < 3 or min(shape) < 1:
+        raise ValueError(f"a batch of events has the shape (T, B, ...) with positive sizes, got {shape}")
+    if indptr.shape != (shape[0] * shape[1] + 1,) or indptr[0] != 0 or bool(np.any(np.diff(indptr) < 0)):
+        raise ValueError(f"indptr of a batch of events must rise from 0 in T B + 1 = {shape[0] * shape[1] + 1} entries")
+    if not indices.shape == values.shape == (int(indptr[-1]),):
+        raise ValueError(f"a batch of events needs {int(indptr[-1])} indices and values, as indptr says, got "
+                         f"{indices.shape} and {values.shape}")
+    features = math.prod(shape[2:])
+    if indices.size and (indices.min() < 0 or indices.max() >= features):
+        raise ValueError(f"indices of a batch of events must lie from 0 to {features - 1}, got {indices.min()} to "
+                         f"{indices.max()}")
+    if not np.isfinite(values).all():
+        raise ValueError("the input holds NaN or infinity")
+    return Events(indptr, indices, values, shape)
+
+
+def dense(x: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """The batch as a tensor [T, B, ...]."""
+    events = checked(x)
+    out = take(events.shape, dtype).zero_()
+    _dense(events.indptr, events.indices, events.values, out.view(events.rows, -1).numpy())
+    return out
+
+
+def linear(x: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """y[t, b] = W x[t, b] + bias, [T, B, outputs]. weight: [outputs, inputs]. ValueError when the inputs do not fit."""
+    events = checked(x)
+    if math.prod(events.shape[2:]) != weight.shape[1]:
+        raise ValueError(f"Linear takes {weight.shape[1]} inputs, got events of shape {events.shape}")
+    return _Linear.apply(events, weight, bias).view(*events.shape[:2], -1)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def conv2d(x: Any, weight: torch.Tensor, bias: torch.Tensor | None, stride: tuple[int, int],
+           padding: tuple[int, int]) -> torch.Tensor:
+    """The convolution of snnsim.maps.Conv2d at every step, [T, B, C', H', W'] in memory order [T, B, H', W', C']."""
+    events = checked(x)
+    if len(events.shape) != 5 or events.shape[2] != weight.shape[1]:
+        raise ValueError(f"Conv2d takes {weight.shape[1]} channels [T, B, C, H, W], got events of shape {events.shape}")
+    out: torch.Tensor = _Conv2d.apply(events, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
+    return out.view(*events.shape[:2], *out.shape[1:]).movedim(4, 2)
+
+
+def sum_pool2d(x: Any, kernel: tuple[int, int], stride: tuple[int, int]) -> Events:
+    """Sums over windows: each event once in every window that holds it; windows that do not fit are left out."""
+    events = checked(x)
+    if len(events.shape) != 5 or events.shape[3] < kernel[0] or events.shape[4] < kernel[1]:
+        raise ValueError(f"SumPool2d of {kernel} does not fit events of shape {events.shape}")
+    t, b, c, h, w = events.shape
+    size = ((h - kernel[0]) // stride[0] + 1, (w - kernel[1]) // stride[1] + 1)
+    indptr, indices, values = _pool(events.indptr, events.indices, events.values, h, w, *size, *kernel, *stride)
+    return Events(indptr, indices, values, (t, b, c, *size))
+
+
+def flatten(x: Any) -> Events:
+    events = checked(x)
+    return Events(events.indptr, events.indices, events.values, (*events.shape[:2], math.prod(events.shape[2:])))
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, events: Events, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        outputs, inputs = weight.shape
+        by_input = take((inputs, outputs), weight.dtype).copy_(weight.detach().t())
+        y = take((events.rows, outputs), weight.dtype)
+        threads.run(_linear, threads.count(events.rows, y.numel() + len(events.indices) * outputs), events.indptr,
+                    events.indices, events.values, by_input.numpy(), _bias(bias, weight), y.numpy())
+        ctx.events, ctx.shape, ctx.dtype = events, weight.shape, weight.dtype
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        events, (outputs, inputs) = ctx.events, ctx.shape
+        g_weight = None
+        if ctx.needs_input_grad[1]:
+            by_input = take((inputs, outputs), ctx.dtype).zero_()
+            threads.run(_linear_gradient, threads.count(-(-outputs // 16), len(events.indices) * outputs), events.indptr,
+                        events.indices, events.values, g.contiguous().numpy(), by_input.numpy())
+            g_weight = take((outputs, inputs), ctx.dtype).copy_(by_input.t())
+        return None, g_weight, g.sum(0) if ctx.needs_input_grad[2] else None
+
+
+class _Conv2d(torch.autograd.Function):
+    """Out and its gradient are [T B, H', W', C']: an event adds one run of C' weights at each place that it reaches."""
+
+    @staticmethod
+    def forward(ctx: Any, events: Events, weight: torch.Tensor, bias: torch.Tensor | None, stride: tuple[int, int],
+                padding: tuple[int, int]) -> torch.Tensor:
+        outputs, inputs, kh, kw = weight.shape
+        _, _, _, h, w = events.shape
+        size = ((h + 2 * padding[0] - kh) // stride[0] + 1, (w + 2 * padding[1] - kw) // stride[1] + 1)
+        if min(size) < 1:
+            raise ValueError(f"Conv2d kernel {kh}x{kw} is larger than the padded input {events.shape}")
+        taps = take((inputs * kh * kw, outputs), weight.dtype)
+        taps.view(inputs, kh, kw, outputs).copy_(weight.detach().permute(1, 2, 3, 0))
+        y = take((events.rows, *size, outputs), weight.dtype)
+        ctx.geometry = (h, w, *size, kh, kw, *stride, *padding)
+        threads.run(_conv2d, threads.count(events.rows, y.numel()), events.indptr, events.indices, events.values,
+                    taps.numpy(), _bias(bias, weight), y.view(-1, outputs).numpy(), ctx.geometry)
+        ctx.events, ctx.shape, ctx.dtype = events, weight.shape, weight.dtype
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        events, (outputs, inputs, kh, kw) = ctx.events, ctx.shape
+        flat = g.contiguous().view(-1, outputs)
+        g_weight = None
+        if ctx.needs_input_grad[1]:
+            sums = np.zeros((PARTS, inputs * kh * kw, outputs), flat.numpy().dtype)
+            threads.run(_conv2d_gradient, threads.count(PARTS, g.numel()), events.indptr, events.indices, events.values,
+                        flat.numpy(), sums, ctx.geometry)
+            g_weight = torch.from_numpy(sums.sum(0)).view(inputs, kh, kw, outputs).permute(3, 0, 1, 2).contiguous()
+        return None, g_weight, flat.sum(0) if ctx.needs_input_grad[2] else None, None, None
+
+
+def _bias(bias: torch.Tensor | None, weight: torch.Tensor) -> Array:
+    array: Array = (weight.new_zeros(len(weight)) if bias is None else bias.detach()).numpy()
+    return array
+
+
+@jit(nogil=True)
+def _add(to: Array, value: Any, row: Array) -> None:
+    for o in range(to.size):
+        to[o] += value * row[o]
+
+
+@jit(nogil=True)
+def _dense(indptr: Array, indices: Array, values: Array, out: Array) -> None:
+    for r in range(len(out)):
+        for e in range(indptr[r], indptr[r + 1]):
+            out[r, indices[e]] += values[e]
+
+
+@jit(nogil=True)
+def _linear(k: int, of: int, indptr: Array, indices: Array, values: Array, by_input: Array, bias: Array,
+            y: Array) -> None:
+    for r in range(k * len(y) // of, (k + 1) * len(y) // of):
+        to = y[r]
+        for o in range(to.size):
+            to[o] = bias[o]
+        for e in range(indptr[r], indptr[r + 1]):
+            _add(to, values[e], by_input[indices[e]])
+
+
+@jit(nogil=True)
+def _linear_gradient(k: int, of: int, indptr: Array, indices: Array, values: Array, g: Array, by_input: Array) -> None:
+    # a thread owns outputs, so that it adds up each weight's gradient in the order of the events
+    low, high = k * g.shape[1] // of, (k + 1) * g.shape[1] // of
+    for r in range(len(g)):
+        row = g[r, low:high]
+        for e in range(indptr[r], indptr[r + 1]):
+            _add(by_input[indices[e], low:high], values[e], row)
+
+
+@jit(nogil=True)
+def _reach(at: int, outputs: int, size: int, stride: int, padding: int) -> tuple[int, int]:
+    """First output and the one after the last whose kernel covers this place."""
+    return max(0, (at + padding - size) // stride + 1), min(outputs, (at + padding) // stride + 1)
+
+
+@jit(nogil=True)
+def _conv2d(k: int, of: int, indptr: Array, indices: Array, values: Array, taps: Array, bias: Array, y: Array,
+            geometry: tuple[int, ...]) -> None:
+    h, w, oh, ow, kh, kw, sy, sx, py, px = geometry
+    rows = len(indptr) - 1
+    for r in range(k * rows // of, (k + 1) * rows // of):
+        for place in range(r * oh * ow, (r + 1) * oh * ow):
+            to = y[place]
+            for o in range(to.size):
+                to[o] = bias[o]
+        for e in range(indptr[r], indptr[r + 1]):
+            c, i, j = indices[e] // (h * w), indices[e] // w % h, indices[e] % w
+            top, bottom = _reach(i, oh, kh, sy, py)
+            left, right = _reach(j, ow, kw, sx, px)
+            for a in range(top, bottom):
+                for b in range(left, right):
+                    tap = (c * kh + i + py - a * sy) * kw + j + px - b * sx
+                    _add(y[(r * oh + a) * ow + b], values[e], taps[tap])
+
+
+@jit(nogil=True)
+def _conv2d_gradient(k: int, of: int, indptr: Array, indices: Array, values: Array, g: Array, sums: Array,
+                     geometry: tuple[int, ...]) -> None:
+    h, w, oh, ow, kh, kw, sy, sx, py, px = geometry
+    rows = len(indptr) - 1
+    for part in range(k, len(sums), of):
+        for r in range(part * rows // len(sums), (part + 1) * rows // len(sums)):
+            for e in range(indptr[r], indptr[r + 1]):
+                c, i, j = indices[e] // (h * w), indices[e] // w % h, indices[e] % w
+                top, bottom = _reach(i, oh, kh, sy, py)
+                left, right = _reach(j, ow, kw, sx, px)
+                for a in range(top, bottom):
+                    for b in range(left, right):
+                        tap = (c * kh + i + py - a * sy) * kw + j + px - b * sx
+                        _add(sums[part, tap], values[e], g[(r * oh + a) * ow + b])
+
+
+@jit(nogil=True)
+def _pool(indptr: Array, indices: Array, values: Array, h: int, w: int, oh: int, ow: int, kh: int, kw: int, sy: int,
+          sx: int) -> tuple[Array, Array, Array]:
+    pooled = np.zeros(len(indptr), np.int64)
+    most = ((kh - 1) // sy + 1) * ((kw - 1) // sx + 1)
+    out, amounts = np.empty(len(indices) * most, np.int32), np.empty(len(indices) * most, np.float32)
+    at = 0
+    for r in range(len(indptr) - 1):
+        for e in range(indptr[r], indptr[r + 1]):
+            c, i, j = indices[e] // (h * w), indices[e] // w % h, indices[e] % w
+            top, bottom = _reach(i, oh, kh, sy, 0)
+            left, right = _reach(j, ow, kw, sx, 0)
+            for a in range(top, bottom):
+                for b in range(left, right):
+                    out[at] = (c * oh + a) * ow + b
+                    amounts[at] = values[e]
+                    at += 1
+        pooled[r + 1] = at
+    return pooled, out[:at], amounts[:at]

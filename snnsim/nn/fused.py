@@ -1,0 +1,151 @@
+"""The time loop of a neuron layer as one operation of autograd, forward and backward printed from the rule.
+
+It saves its inputs and nothing else: backward recomputes the states, block after block of neurons, in memory that
+stays in the cache. Results are the same bits for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snnsim.nn import threads
+from snnsim.nn.pool import take
+from snnsim.nn.printed import backward_kernel, forward_kernel
+from snnsim.rule import Rule
+
+Array = NDArray[Any]
+
+FORWARD_BLOCK = 4096  # neurons: their states and rows stay in the first-level cache
+SCRATCH = 1 << 19  # bytes of recomputed states a thread, half of a usual second-level cache
+KINDS = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """A rule with its surrogate, ready to run over time. slope(margin, width) is d spike / d margin."""
+
+    rule: Rule
+    slope: Callable[..., Any]
+    width: float = 1.0
+    detach_reset: bool = False
+
+    def __call__(self, inputs: Sequence[torch.Tensor], states: Sequence[torch.Tensor] | None,
+                 parameters: Sequence[torch.Tensor]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """inputs [T, B, ...] each, states [B, ...] or None for zeros, parameters that broadcast to [...].
+
+        Returns the spikes, or the last state of a rule that never fires, [T, B, ...], and the states after the last
+        step. All of one dtype, float32 or float64. Errors: ValueError when an input is NaN or infinite.
+        """
+        if states is None:
+            zero = take(inputs[0].shape[1:], inputs[0].dtype).zero_()
+            states = [zero] * len(self.rule.states)
+        out, *end = _Loop.apply(self, *inputs, *states, *parameters)  # type: ignore[no-untyped-call]
+        return out, tuple(end)
+
+    def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+        """Inputs, states and parameters out of one sequence."""
+        i, s = len(self.rule.inputs), len(self.rule.inputs) + len(self.rule.states)
+        return tensors[:i], tensors[i:s], tensors[s:]
+
+    def blocks(self, steps: int, neurons: int, itemsize: int) -> int:
+        """Neurons in a block of backward: what the cache holds, 64 to 2048 over the number of states."""
+        states = len(self.rule.states)
+        most = SCRATCH // (steps * states * itemsize) // 16 * 16
+        return min(max(64, min(most, 2048 // states)), max(neurons, 1))
+
+
+class _Loop(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loop: Loop, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        inputs, states, parameters = loop.split(tensors)
+        shape, dtype = inputs[0].shape, inputs[0].dtype
+        out = take(shape, dtype)
+        end = [take(shape[1:], dtype) for _ in states]
+        values, arrays = _values(loop, parameters, shape, dtype)
+        kernel = forward_kernel(loop.rule, arrays, str(dtype).removeprefix("torch."))
+        held = [_contiguous(t) for t in (*inputs, *states)]
+        neurons = out[0].numel()
+        block = min(FORWARD_BLOCK, max(neurons, 1))
+        bad = threads.run(kernel, threads.count(-(-neurons // block), out.numel()), block,
+                          *[_flat(x, len(out)) for x in held[: len(inputs)]], _flat(out, len(out)),
+                          *[_flat(v) for v in held[len(inputs):]], *[_flat(v) for v in end], *values)
+        if any(bad):
+            raise ValueError("the input holds NaN or infinity")
+        ctx.loop = loop
+        ctx.save_for_backward(*held, *parameters)
+        ctx.set_materialize_grads(False)
+        return (out, *end)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, g_out: torch.Tensor | None, *g_end: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        loop: Loop = ctx.loop
+        inputs, states, parameters = loop.split(ctx.saved_tensors)
+        needs = loop.split(ctx.needs_input_grad[1:])
+        shape, dtype = inputs[0].shape, inputs[0].dtype
+        steps, neurons = len(inputs[0]), inputs[0][0].numel()
+        values, arrays = _values(loop, parameters, shape, dtype)
+        names = loop.rule.parameters
+        asked = [p for p, need in zip(names, needs[2], strict=True) if need]
+        kernel = backward_kernel(loop.rule, loop.slope, loop.detach_reset, arrays, frozenset(asked),
+                                 str(dtype).removeprefix("torch."))
+        block = loop.blocks(steps, neurons, dtype.itemsize)
+        n = threads.count(-(-neurons // block), inputs[0].numel())
+        scratch = take((n, len(states), steps, block), dtype).numpy()
+        g_inputs = [take(shape, dtype) for _ in inputs]
+        g_start = [take(shape[1:], dtype) for _ in states]
+        sums = {p: take((neurons,), torch.float64).numpy() for p in asked}
+        seeds = [_seed(g, shape[1:], dtype) for g in g_end]
+        threads.run(kernel, n, block, scratch, *[_flat(x, steps) for x in inputs],
+                    _flat(_seed(g_out, shape, dtype), steps), *[_flat(g, steps) for g in g_inputs],
+                    *[_flat(t) for t in (*states, *seeds, *g_start)],
+                    *values, *sums.values(), KINDS[dtype](loop.width))
+        g_parameters = [_summed(sums[p], shape[1:], t) if p in sums else None
+                        for p, t in zip(names, parameters, strict=True)]
+        g_others = [g if need else None for g, need in zip((*g_inputs, *g_start), (*needs[0], *needs[1]), strict=True)]
+        return (None, *g_others, *g_parameters)
+
+
+def _values(loop: Loop, parameters: Sequence[torch.Tensor], shape: Sequence[int],
+            dtype: torch.dtype) -> tuple[list[Any], frozenset[str]]:
+    """What the kernels take for each parameter, a scalar or an array of one value a neuron, and the names of those."""
+    values: list[Any] = []
+    arrays = []
+    for name, p in zip(loop.rule.parameters, parameters, strict=True):
+        if p.numel() == 1:
+            values.append(KINDS[dtype](p.item()))
+        else:
+            values.append(_flat(take(shape[1:], dtype).copy_(p.detach())))
+            arrays.append(name)
+    return values, frozenset(arrays)
+
+
+def _contiguous(t: torch.Tensor) -> torch.Tensor:
+    return t if t.is_contiguous() else take(t.shape, t.dtype).copy_(t)
+
+
+def _seed(g: torch.Tensor | None, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    return take(shape, dtype).zero_() if g is None else _contiguous(g)
+
+
+def _flat(t: torch.Tensor, steps: int = 0) -> Array:
+    """The tensor's memory as [M], or as [steps, M]."""
+    t = t.detach()
+    array: Array = (t.view(steps, -1) if steps else t.view(-1)).numpy()
+    return array
+
+
+def _summed(sums: Array, shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+    """The gradient of a parameter from those of its neurons: sums over all that it was broadcast over, by NumPy, whose
+    order does not depend on the number of threads."""
+    full = sums.reshape(tuple(shape))
+    lead = full.ndim - like.ndim
+    axes = (*range(lead), *(lead + i for i, n in enumerate(like.shape) if n == 1))
+    total = np.sum(full, axis=axes).reshape(tuple(like.shape))
+    return torch.from_numpy(np.asarray(total)).to(like.dtype)

@@ -1,0 +1,178 @@
+"""A layer of neurons: any rule as a torch module, with explicit state and a fused time loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+
+from snnsim.neurons import LI
+from snnsim.nn.fused import KINDS, Loop
+from snnsim.nn.sequential import Stateful
+from snnsim.nn.surrogate import Surrogate, surrogate_of
+from snnsim.rule import Neuron as Spec
+from snnsim.rule import Rule, finite, one_of
+
+Kind = Literal["unit", "positive", "free"]
+KINDS_OF: dict[str, Kind] = {"decay": "unit", "keep": "unit", "rho": "unit", "theta": "positive", "beta": "positive"}
+
+
+class Neuron(Stateful):
+    """Neurons of one rule over all steps: forward(x, state=None) -> (out, state).
+
+    x: [T, B, ...], float32 or float64; for a rule with several inputs a tuple of such tensors. out: the spikes, or the
+    last state of a rule that never fires, like x. state: a tuple of tensors [B, ...], one for each state of the rule;
+    None starts from zeros. Its gradient is that of the rule, with the surrogate for the derivative of the spike.
+
+    neuron: what a neuron is, such as snnsim.neurons.LIF(tau=20.0). surrogate: a name in SURROGATES or a Surrogate;
+    width: its width, where it shall not be the surrogate's own. detach_reset: the spike is a constant inside reset.
+    dt: ms a step, or None until `set_dt` (which `fit` calls).
+
+    learn: the step parameters to learn. Each becomes a Parameter `raw.<name>` that starts at zero and is the distance
+    from the neuron's own value p, in a coordinate in which every number is allowed:
+        "unit"      in (0, 1):  sigmoid(log(p / (1 - p)) + raw)       decay, keep and rho, unless told otherwise
+        "positive"  above 0:    p exp(raw)                            theta and beta, unless told otherwise
+        "free"                  p + raw
+    Give a mapping, learn={"decay": "unit", "rest": "free"}, for other names. shape: of each learned parameter; () is
+    one value for the layer, (C, 1, 1) one a channel, (N,) or (C, H, W) one a neuron.
+
+    Errors: TypeError or ValueError that names the argument; ValueError for a wrong shape or dtype, for NaN or infinity
+    in x, and when dt is not set.
+    """
+
+    def __init__(self, neuron: Spec, *, surrogate: str | Surrogate = "atan", width: float | None = None,
+                 detach_reset: bool = False, learn: Sequence[str] | Mapping[str, Kind] = (), shape: Sequence[int] = (),
+                 dt: float | None = None) -> None:
+        super().__init__()
+        if not isinstance(neuron, Spec):
+            raise TypeError("neuron must be a neuron such as snnsim.neurons.LIF(tau=20.0), got "
+                            + ("a Rule: call it with its step parameters" if isinstance(neuron, Rule)
+                               else repr(neuron)))
+        self.neuron = neuron
+        self.surrogate = surrogate_of(surrogate, width)
+        self.detach_reset = detach_reset
+        self.learn = _kinds(neuron.rule, learn)
+        self.raw = torch.nn.ParameterDict({n: torch.nn.Parameter(torch.zeros(tuple(shape))) for n in self.learn})
+        self.dt: float | None = None
+        self._start: dict[str, torch.Tensor] = {}
+        self._loop = Loop(neuron.rule, self.surrogate.slope, self.surrogate.width, detach_reset)
+        if dt is not None:
+            self.set_dt(dt)
+
+    @property
+    def rule(self) -> Rule:
+        return self.neuron.rule
+
+    def set_dt(self, dt: float) -> None:
+        """Tell the neurons the length of a step in ms. ValueError when a learned parameter cannot start at its value."""
+        finite("dt", dt, above=0.0)
+        values = {k: torch.tensor(v, dtype=torch.float64) for k, v in self.neuron.step_parameters(dt).items()}
+        for name, kind in self.learn.items():
+            p = values[name]
+            if (kind == "unit" and not bool(((p > 0) & (p < 1)).all())) or (kind == "positive" and not bool((p > 0).all())):
+                raise ValueError(f"{name} is learned as {kind!r}, so it must lie {_RANGE[kind]}; it is "
+                                 f"{p.tolist()} at dt = {dt:g} ms")
+            values[name] = _TO_RAW[kind](p)
+        self._start, self.dt = values, float(dt)
+
+    def step_parameters(self) -> dict[str, torch.Tensor]:
+        """The parameters of one step as they are now, by name; those that are learned with their gradients."""
+        if self.dt is None:
+            raise ValueError("the time step is not set: pass dt=... to fit, or call snnsim.nn.set_dt(net, dt)")
+        return {name: start if name not in self.learn
+                else _FROM_RAW[self.learn[name]](start.to(self.raw[name].dtype), self.raw[name])
+                for name, start in self._start.items()}
+
+    def forward(self, x: torch.Tensor | tuple[torch.Tensor, ...],
+                state: Sequence[torch.Tensor] | None = None) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        inputs = x if isinstance(x, tuple) else (x,)
+        self._check(inputs, state)
+        shape = inputs[0].shape[2:]
+        parameters = [self._fit(name, p.to(inputs[0].dtype), shape) for name, p in self.step_parameters().items()]
+        if not _channels_last(inputs[0]):
+            return self._run(inputs, state, parameters)
+        inputs = tuple(i.movedim(2, 4) for i in inputs)
+        state = None if state is None else [v.movedim(1, 3) for v in state]
+        parameters = [p if p.numel() == 1 else p.reshape((1,) * (3 - p.ndim) + p.shape).movedim(0, 2) for p in parameters]
+        out, after = self._run(inputs, state, parameters)
+        return out.movedim(4, 2), tuple(v.movedim(3, 1) for v in after)
+
+    def _run(self, inputs: Sequence[torch.Tensor], state: Sequence[torch.Tensor] | None,
+             parameters: Sequence[torch.Tensor]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        return self._loop(inputs, state, parameters)
+
+    def _check(self, inputs: tuple[torch.Tensor, ...], state: Sequence[torch.Tensor] | None) -> None:
+        rule, first = self.rule, inputs[0]
+        for i in inputs:
+            if not isinstance(i, torch.Tensor):
+                raise ValueError(f"x must be a tensor [T, B, ...], got {type(i).__name__}: events go into Linear, Conv2d, "
+                                 "SumPool2d or Flatten first")
+            if i.ndim < 3 or not len(i):
+                raise ValueError(f"x must be [T, B, ...] with at least one step and three dimensions, got {tuple(i.shape)}")
+            if i.dtype not in KINDS or i.device.type != "cpu":
+                raise ValueError(f"x must be float32 or float64 on the CPU, got {i.dtype} on {i.device}")
+            if i.shape != first.shape or i.dtype != first.dtype:
+                raise ValueError("the inputs of a neuron must have one shape and dtype, got "
+                                 + " and ".join(f"{tuple(j.shape)} {j.dtype}" for j in inputs))
+        if len(inputs) != len(rule.inputs):
+            raise ValueError(f"rule {rule.name!r} has the inputs {rule.inputs}: x must be a tuple of {len(rule.inputs)} "
+                             f"tensors, got {len(inputs)}")
+        if state is None:
+            return
+        if not isinstance(state, (tuple, list)) or len(state) != len(rule.states) or any(
+                not isinstance(v, torch.Tensor) or v.shape != first.shape[1:] or v.dtype != first.dtype for v in state):
+            raise ValueError(f"state must be a tuple of {len(rule.states)} tensors {rule.states} of shape "
+                             f"{tuple(first.shape[1:])} and {first.dtype}")
+
+    def _fit(self, name: str, p: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        if p.ndim:
+            lead = len(shape) - p.ndim
+            if lead < 0 or any(a not in (1, b) for a, b in zip(p.shape, shape[lead:], strict=True)):
+                raise ValueError(f"{name} of shape {tuple(p.shape)} does not fit neurons of shape {tuple(shape)}")
+        return p
+
+    def extra_repr(self) -> str:
+        learned = f", learn={dict(self.learn)}" if self.learn else ""
+        return f"{self.neuron}{learned}"
+
+
+class Readout(Neuron):
+    """A leaky integrator that never fires: out is its membrane [T, B, N]. tau: ms; options: those of Neuron."""
+
+    def __init__(self, tau: float = 20.0, **options: Any) -> None:
+        super().__init__(LI(tau=tau), **options)
+
+
+def set_dt(module: torch.nn.Module, dt: float) -> None:
+    """Tell every layer of neurons in the module the length of a step, in ms."""
+    for m in module.modules():
+        if isinstance(m, Neuron):
+            m.set_dt(dt)
+
+
+_RANGE = {"unit": "between 0 and 1", "positive": "above 0"}
+_TO_RAW: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "unit": torch.logit, "positive": lambda p: p, "free": lambda p: p}
+_FROM_RAW: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "unit": lambda start, raw: torch.sigmoid(start + raw), "positive": lambda start, raw: start * torch.exp(raw),
+    "free": lambda start, raw: start + raw}
+
+
+def _kinds(rule: Rule, learn: Sequence[str] | Mapping[str, Kind]) -> dict[str, Kind]:
+    """The learned parameters with their kinds; ValueError that names what is not allowed."""
+    if isinstance(learn, str):
+        raise ValueError(f"learn must be a tuple of names, got {learn!r}: write learn=({learn!r},)")
+    kinds: dict[str, Kind] = {}
+    for name in learn:
+        one_of("learn", name, rule.parameters)
+        kind = learn[name] if isinstance(learn, Mapping) else KINDS_OF.get(name)
+        if kind is None:
+            raise ValueError(f"how {name!r} is kept valid is not known: write learn={{{name!r}: 'unit' | 'positive' | 'free'}}")
+        one_of(f"learn[{name!r}]", kind, _TO_RAW)
+        kinds[name] = kind
+    return kinds
+
+
+def _channels_last(x: torch.Tensor) -> bool:
+    return x.ndim == 5 and not x.is_contiguous() and x.movedim(2, 4).is_contiguous()

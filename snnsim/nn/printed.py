@@ -1,0 +1,216 @@
+"""The time loops of a rule as source text: forward, and the backward pass that recomputes the states from the inputs.
+
+    forward(k, of, block, x, out, start, end, parameters)
+    backward(k, of, block, scratch, x, g_out, g_x, start, g_end, g_start, parameters, g_parameters, width)
+
+Each does all steps of the blocks k, k + of, ... of the neurons. x, out and their gradients are [T, M], states [M]; a
+parameter is a scalar or [M]; g_parameters are float64 [M], scratch is [threads, states, T, block]. Each input, state
+and parameter is an argument of its own. Rows are sliced before the loop over them: with an offset in each index LLVM
+does not vectorise it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from snnsim.kernel import load_printed
+from snnsim.rule import Rule, derive
+from snnsim.rule.trace import const
+
+HEAD = '''
+from numba.core.compiler import Compiler
+
+
+class NoAlias(Compiler):
+    """Rows never overlap, so the loop over them needs no checks before it is vectorised."""
+
+    def define_pipelines(self):
+        self.state.flags.noalias = True
+        return super().define_pipelines()
+
+
+@njit(error_model="numpy", pipeline_class=NoAlias)
+def copy(_to, _from):
+    for _i in range(_to.size):
+        _to[_i] = _from[_i]
+
+
+@njit(error_model="numpy")
+def clear(_row):
+    for _i in range(_row.size):
+        _row[_i] = 0.0
+'''
+
+FORWARD = '''
+
+@njit(error_model="numpy", pipeline_class=NoAlias)
+def step({rows}):
+    _bad = False
+    for _i in range(_out.size):
+        {load}
+        {check}
+        {lines}
+        {store}
+    return _bad
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def forward(_k, _of, _block, {arguments}):
+    _T, _M = _out.shape
+    _bad = False
+    for _b in range(_k, (_M + _block - 1) // _block, _of):
+        _lo = _b * _block
+        _hi = min(_lo + _block, _M)
+        {begin}
+        for _t in range(_T):
+            _bad |= step({slices})
+    return _bad
+'''
+
+BACKWARD = '''
+
+@njit(error_model="numpy", pipeline_class=NoAlias)
+def step({step_rows}):
+    for _i in range(_n):
+        {step_load}
+        {step_lines}
+        {step_store}
+
+
+@njit(error_model="numpy", pipeline_class=NoAlias)
+def adjoint({rows}):
+    for _i in range(_n):
+        {load}
+        {lines}
+        {store}
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def backward(_k, _of, _block, _scratch, {arguments}, width):
+    _T, _M = _g.shape
+    for _b in range(_k, (_M + _block - 1) // _block, _of):
+        _lo = _b * _block
+        _hi = min(_lo + _block, _M)
+        _n = _hi - _lo
+        {begin}
+        for _t in range(_T - 1):
+            step({step_slices})
+        for _t in range(_T - 1, -1, -1):
+            adjoint({slices})
+'''
+
+
+def check_names(rule: Rule) -> None:
+    """ValueError when a name of the rule is one that its kernels use themselves."""
+    names = {*rule.states, *rule.inputs, *rule.parameters}
+    taken = {"F", "exp", "range", "width", "s", *(f"g_{n}" for n in (*names, "s", "out"))}
+    for name in sorted(names & taken):
+        raise ValueError(f"rule {rule.name!r} calls a value {name!r}, a name that its kernels use: choose another")
+
+
+@cache
+def forward_kernel(rule: Rule, arrays: frozenset[str], dtype: str) -> Callable[..., bool]:
+    """forward, where `arrays` names the parameters that are [M]; true when an input was NaN or infinite."""
+    return load_printed(forward_text(rule, arrays), dtype).forward  # type: ignore[no-any-return]
+
+
+@cache
+def backward_kernel(rule: Rule, slope: Callable[..., Any], detach_reset: bool, arrays: frozenset[str],
+                    gradients: frozenset[str], dtype: str) -> Callable[..., None]:
+    """backward, where `gradients` names the parameters whose gradients are asked for."""
+    module: ModuleType = load_printed(backward_text(rule, slope, detach_reset, arrays, gradients), dtype)
+    return module.backward  # type: ignore[no-any-return]
+
+
+def forward_text(rule: Rule, arrays: frozenset[str]) -> str:
+    check_names(rule)
+    forward = derive(rule, lambda x, w: const(0.0)).forward
+    inputs, states, parameters = rule.inputs, rule.states, rule.parameters
+    out = forward.results["s" if rule.fires else "out"]
+    return _fill(
+        FORWARD, lines=forward.lines,
+        rows=["_out", *_tagged("row", inputs), *_tagged("row", states), *_given("row", parameters, arrays)],
+        load=_load([*inputs, *states, *(p for p in parameters if p in arrays)]),
+        check=[f"_bad |= not ({x} * F(0.0) == F(0.0))" for x in inputs],  # NaN and infinity alone fail it
+        store=[*(f"_row_{v}[_i] = {forward.results[v]}" for v in states), f"_out[_i] = {out}"],
+        arguments=[*_tagged("all", inputs), "_out", *_tagged("start", states), *_tagged("end", states),
+                   *_given("all", parameters, arrays)],
+        begin=[f"copy(_end_{v}[_lo:_hi], _start_{v}[_lo:_hi])" for v in states],
+        slices=["_out[_t, _lo:_hi]", *_steps("all", inputs), *_slices("end", states), *_sliced(parameters, arrays)])
+
+
+def backward_text(rule: Rule, slope: Callable[..., Any], detach_reset: bool, arrays: frozenset[str],
+                  gradients: frozenset[str]) -> str:
+    check_names(rule)
+    derived = derive(rule, slope, detach_reset)
+    inputs, states, parameters = rule.inputs, rule.states, rule.parameters
+    asked = [p for p in parameters if p in gradients]
+    loaded = [*inputs, *states, *(p for p in parameters if p in arrays)]
+    got = derived.backward.results
+    return _fill(
+        BACKWARD, step_lines=derived.forward.lines, lines=derived.backward.lines,
+        step_rows=["_n", *_tagged("row", inputs), *_tagged("row", states), *_tagged("next", states),
+                   *_given("row", parameters, arrays)],
+        step_load=_load(loaded),
+        step_store=[f"_next_{v}[_i] = {derived.forward.results[v]}" for v in states],
+        rows=["_n", *_tagged("row", inputs), *_tagged("row", states), "_g", *_tagged("grow", (*inputs, *states)),
+              *_given("row", parameters, arrays), *_tagged("grow", asked), "width"],
+        load=[*_load(loaded), f"{'g_s' if rule.fires else 'g_out'} = _g[_i]", *(f"g_{v} = _grow_{v}[_i]" for v in states)],
+        store=[*(f"_grow_{v}[_i] = {got[f'g_{v}']}" for v in (*inputs, *states)),
+               *(f"_grow_{p}[_i] += {got[f'g_{p}']}" for p in asked)],
+        arguments=[*_tagged("all", inputs), "_g", *_tagged("gall", inputs), *_tagged("start", states),
+                   *_tagged("gend", states), *_tagged("gstart", states), *_given("all", parameters, arrays),
+                   *_tagged("gall", asked)],
+        begin=[*(line for i, v in enumerate(states) for line in (
+                   f"_kept_{v} = _scratch[_k, {i}]", f"copy(_kept_{v}[0, :_n], _start_{v}[_lo:_hi])",
+                   f"copy(_gstart_{v}[_lo:_hi], _gend_{v}[_lo:_hi])")),
+               *(f"clear(_gall_{p}[_lo:_hi])" for p in asked)],
+        step_slices=["_n", *_steps("all", inputs), *(f"_kept_{v}[_t]" for v in states),
+                     *(f"_kept_{v}[_t + 1]" for v in states), *_sliced(parameters, arrays)],
+        slices=["_n", *_steps("all", inputs), *(f"_kept_{v}[_t]" for v in states), "_g[_t, _lo:_hi]",
+                *_steps("gall", inputs), *_slices("gstart", states), *_sliced(parameters, arrays), *_slices("gall", asked),
+                "width"])
+
+
+# A variable is a tag, an underscore and a name of the rule: no two of them can be the same.
+def _tagged(tag: str, names: Iterable[str]) -> list[str]:
+    return [f"_{tag}_{n}" for n in names]
+
+
+def _load(names: Iterable[str]) -> list[str]:
+    return [f"{n} = _row_{n}[_i]" for n in names]
+
+
+def _slices(tag: str, names: Iterable[str]) -> list[str]:
+    return [f"_{tag}_{n}[_lo:_hi]" for n in names]
+
+
+def _steps(tag: str, names: Iterable[str]) -> list[str]:
+    return [f"_{tag}_{n}[_t, _lo:_hi]" for n in names]
+
+
+def _given(tag: str, parameters: Iterable[str], arrays: frozenset[str]) -> list[str]:
+    return [f"_{tag}_{p}" if p in arrays else p for p in parameters]
+
+
+def _sliced(parameters: Iterable[str], arrays: frozenset[str]) -> list[str]:
+    return [f"_all_{p}[_lo:_hi]" if p in arrays else p for p in parameters]
+
+
+def _fill(template: str, **filled: Iterable[str]) -> str:
+    """The template with lists in place of {names}: a name alone on its line becomes lines, another one arguments."""
+    lines = []
+    for line in template.splitlines():
+        name = line.strip()[1:-1]
+        if line.strip() == "{" + name + "}":
+            indent = line[: line.index("{")]
+            lines += [indent + text for text in filled[name]]
+        else:
+            for key, values in filled.items():
+                if "{" + key + "}" in line:
+                    line = line.replace("{" + key + "}", ", ".join(values))
+            lines.append(line)
+    return HEAD + "\n".join(lines) + "\n"
