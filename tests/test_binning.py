@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnsim.datasets import EVENT, EventBatch, Sensor, bin_events, make_events
-from snnsim.datasets.binning import MOST_ROWS
+from snnsim.datasets.binning import MOST_ROWS, step_length
 
 SETTINGS = settings(deadline=None)  # the first example compiles the kernels
 SENSOR = Sensor(3, 5)
@@ -56,7 +56,7 @@ def test_bins_equal_the_definition(every, dt, steps, clip, t0):
 @given(recordings(100_000), st.floats(1.0, 100.0))
 def test_a_step_that_is_no_whole_number_of_microseconds(every, dt):
     batch = bin_events(every, SENSOR, dt)
-    steps = [int(int(e["t"]) // (dt * 1000.0)) for events in every for e in events]
+    steps = [int(int(e["t"]) // step_length(dt)) for events in every for e in events]
     assert batch.shape[0] == max(steps, default=0) + 1
     sums = batch.dense().sum((1, 2, 3, 4))
     np.testing.assert_array_equal(sums, np.bincount(steps, minlength=batch.shape[0]))
@@ -88,6 +88,13 @@ def test_from_dense_keeps_any_value():
     batch = EventBatch.from_dense(dense)
     assert batch.indptr.tolist() == [0, 0, 1, 1, 1, 1, 2]
     np.testing.assert_array_equal(batch.dense(), dense)
+
+
+@pytest.mark.parametrize(("dt", "length"), [(0.57, 570), (0.001, 1), (1.0000000000000002, 1000), (1e5, 10**8),
+                                            (1 / 3, 1000 / 3), (0.0015, 1.5)])
+def test_a_step_is_an_int_where_only_rounding_says_otherwise(dt, length):
+    assert step_length(dt) == pytest.approx(length, rel=1e-15)
+    assert type(step_length(dt)) is type(length)
 
 
 def test_one_recording_by_hand():

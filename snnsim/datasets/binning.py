@@ -89,7 +89,7 @@ class EventBatch:
 
 
 def step_length(dt: float) -> int | float:
-    """µs a step, for dt in ms: an int where that is a whole number, so that the steps of events are exact.
+    """µs a step, for dt in ms: an int where that is a whole number up to the rounding of dt, so that steps are exact.
 
     Errors: ValueError unless dt is finite and at least 0.001, as event times are whole microseconds.
     """

@@ -251,7 +251,7 @@ def sparse(weight: Any, indptr: Any, target: Any, index: Any, value: Any, unit: 
     return operations
 
 
-@jit(_nrt=False)
+@jit(_nrt=False, inline="always")
 def scatter(plan: Any, stage: Any, index: Any, value: Any, unit: Any, x: Any, shift: Any, flag: Any, block: Any) -> int:
     """Add one map of the listed sources to x, flag the sites it touched, and count its synaptic operations."""
     weight = plan.weight[stage.weight: stage.weight + stage.weights]
@@ -290,34 +290,34 @@ def collect(sites: Any, flag: Any, words: Any, block: Any, block_words: Any, act
     return n
 
 
-@jit(_nrt=False)
+@jit(_nrt=False, inline="always")
 def through(plan: Any, work: Any, projection: Any, index: Any, value: Any, unit: Any) -> int:
     """Send the listed sources through a projection's chain of maps into x of its target."""
     operations = 0
-    for k in range(projection.first, projection.stop - 1):
+    p = plan.populations[projection.target]
+    for k in range(projection.first, projection.stop):
         stage = plan.stages[k]
-        y = work.y[stage.y: stage.y + stage.outputs]
-        s, b = stage.site, stage.block
-        flag, block = work.flag[s:], work.block[b:]
-        operations += scatter(plan, stage, index, value, unit, y, stage.shift, flag, block)
-        sites = ((stage.outputs - 1) >> stage.shift) + 1
+        last = k + 1 == projection.stop
+        at, size, shift = (projection.x, p.size, p.shift) if last else (stage.y, stage.outputs, stage.shift)
+        site, block = (p.site, p.block) if last else (stage.site, stage.block)
+        y = work.x[at: at + size] if last else work.y[at: at + size]
+        operations += scatter(plan, stage, index, value, unit, y, shift, work.flag[site:], work.block[block:])
+        if last:
+            break
         n = 0
-        for a in range(collect(sites, flag, work.flag_words[s >> 3:], block, work.block_words[b >> 3:], work.active)):
-            low = work.active[a] << stage.shift
-            for i in range(low, min(low + (1 << stage.shift), stage.outputs)):
+        for a in range(collect(((size - 1) >> shift) + 1, work.flag[site:], work.flag_words[site >> 3:],
+                               work.block[block:], work.block_words[block >> 3:], work.active)):
+            low = work.active[a] << shift
+            for i in range(low, min(low + (1 << shift), size)):
                 if y[i] != 0:
-                    work.index[n] = i
-                    work.value[n] = y[i]
+                    work.index[n], work.value[n] = i, y[i]
                     y[i] = 0
                     n += 1
         index, value, unit = work.index[:n], work.value[:n], 0
-    p = plan.populations[projection.target]
-    x = work.x[projection.x: projection.x + p.size]
-    return operations + scatter(plan, plan.stages[projection.stop - 1], index, value, unit, x, p.shift,
-                                work.flag[p.site:], work.block[p.block:])
+    return operations
 
 
-@jit(_nrt=False)
+@jit(_nrt=False, inline="always")
 def receive(plan: Any, work: Any, record: Any, events: Any, p: Any, b: Any, column: Any, t: Any) -> None:
     """Deliver to population p what its sources sent so many steps ago."""
     for q in range(p.first, p.stop):
@@ -339,7 +339,7 @@ def receive(plan: Any, work: Any, record: Any, events: Any, p: Any, b: Any, colu
             record.operations[q] += through(plan, work, projection, index, value, unit)
 
 
-@jit(_nrt=False)
+@jit(_nrt=False, inline="always")
 def update(work: Any, p: Any, spikes: Any, t: Any) -> int:
     """Charge, fire and reset the flagged sites of population p (all of them where it is ticked), list its spikes."""
     s, b = p.site, p.block

@@ -77,8 +77,9 @@ class _Loop(torch.autograd.Function):
                           *[_flat(v) for v in held[len(inputs):]], *[_flat(v) for v in end], *values)
         if any(bad):
             raise ValueError("the input holds NaN or infinity")
-        ctx.loop = loop
-        ctx.save_for_backward(*held, *parameters)
+        ctx.loop, ctx.values, ctx.arrays = loop, values, arrays
+        ctx.parameters = [(p.shape, p.dtype) for p in parameters]
+        ctx.save_for_backward(*held)
         ctx.set_materialize_grads(False)
         return (out, *end)
 
@@ -86,14 +87,13 @@ class _Loop(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g_out: torch.Tensor | None, *g_end: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         loop: Loop = ctx.loop
-        inputs, states, parameters = loop.split(ctx.saved_tensors)
+        inputs, states, _ = loop.split(ctx.saved_tensors)
         needs = loop.split(ctx.needs_input_grad[1:])
         shape, dtype = inputs[0].shape, inputs[0].dtype
         steps, neurons = len(inputs[0]), inputs[0][0].numel()
-        values, arrays = _values(loop, parameters, shape, dtype)
         names = loop.rule.parameters
         asked = [p for p, need in zip(names, needs[2], strict=True) if need]
-        kernel = backward_kernel(loop.rule, loop.slope, loop.detach_reset, arrays, frozenset(asked),
+        kernel = backward_kernel(loop.rule, loop.slope, loop.detach_reset, ctx.arrays, frozenset(asked),
                                  str(dtype).removeprefix("torch."))
         block = loop.blocks(steps, neurons, dtype.itemsize)
         n = threads.count(-(-neurons // block), inputs[0].numel())
@@ -105,9 +105,9 @@ class _Loop(torch.autograd.Function):
         threads.run(kernel, n, block, scratch, *[_flat(x, steps) for x in inputs],
                     _flat(_seed(g_out, shape, dtype), steps), *[_flat(g, steps) for g in g_inputs],
                     *[_flat(t) for t in (*states, *seeds, *g_start)],
-                    *values, *sums.values(), KINDS[dtype](loop.width))
-        g_parameters = [_summed(sums[p], shape[1:], t) if p in sums else None
-                        for p, t in zip(names, parameters, strict=True)]
+                    *ctx.values, *sums.values(), KINDS[dtype](loop.width))
+        g_parameters = [_summed(sums[p], shape[1:], *like) if p in sums else None
+                        for p, like in zip(names, ctx.parameters, strict=True)]
         g_others = [g if need else None for g, need in zip((*g_inputs, *g_start), (*needs[0], *needs[1]), strict=True)]
         return (None, *g_others, *g_parameters)
 
@@ -141,11 +141,10 @@ def _flat(t: torch.Tensor, steps: int = 0) -> Array:
     return array
 
 
-def _summed(sums: Array, shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
-    """The gradient of a parameter from those of its neurons: sums over all that it was broadcast over, by NumPy, whose
-    order does not depend on the number of threads."""
-    full = sums.reshape(tuple(shape))
-    lead = full.ndim - like.ndim
-    axes = (*range(lead), *(lead + i for i, n in enumerate(like.shape) if n == 1))
-    total = np.sum(full, axis=axes).reshape(tuple(like.shape))
-    return torch.from_numpy(np.asarray(total)).to(like.dtype)
+def _summed(sums: Array, shape: Sequence[int], own: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """The gradient of a parameter of shape `own` from those of its neurons: sums over all that it was broadcast over,
+    by NumPy, whose order does not depend on the number of threads."""
+    lead = len(shape) - len(own)
+    axes = (*range(lead), *(lead + i for i, n in enumerate(own) if n == 1))
+    total = np.asarray(np.sum(sums.reshape(tuple(shape)), axis=axes)).reshape(tuple(own))
+    return torch.from_numpy(total).to(dtype)

@@ -1,0 +1,120 @@
+"""The pool of buffers: memory comes back, never while somebody holds it, in any number of threads."""
+
+from __future__ import annotations
+
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import snnsim.nn as nn
+from snnsim.neurons import LIF
+from snnsim.nn.pool import SMALL, Pool, size_class
+
+WORDS = SMALL // 4
+
+
+def test_memory_is_used_again() -> None:
+    pool = Pool()
+    a = pool.take((3, WORDS))
+    address = a.data_ptr()
+    assert address % 64 == 0 and a.shape == (3, WORDS) and a.dtype == torch.float32
+    view = a[1, 5:].view(-1)
+    del a
+    assert pool.take((3, WORDS)).data_ptr() != address
+    array = view.numpy()
+    del view
+    assert pool.take((3, WORDS)).data_ptr() != address
+    del array
+    assert address in {pool.take((3, WORDS)).data_ptr(), pool.take((3, WORDS)).data_ptr()} or pool.kept > 0
+    held = [pool.take((3, WORDS)) for _ in range(2)]
+    assert address in {t.data_ptr() for t in held}
+
+
+def test_what_is_kept_is_bounded() -> None:
+    pool = Pool(limit=10 * SMALL)
+    for words in (2 * WORDS, 3 * WORDS, 5 * WORDS, 6 * WORDS):
+        held = [pool.take((words,)) for _ in range(4)]
+        assert len({t.data_ptr() for t in held}) == 4
+        del held
+        assert pool.kept <= pool.limit
+    pool.clear()
+    assert pool.kept == 0
+
+
+@given(st.integers(SMALL, 1 << 34))
+def test_size_classes_waste_at_most_a_quarter(size: int) -> None:
+    assert size <= size_class(size) <= size * 1.25
+    assert size_class(size_class(size)) == size_class(size)
+
+
+OPERATIONS = st.lists(st.tuples(st.sampled_from(["take", "drop", "view", "autograd", "collect"]), st.integers(0, 10**6)),
+                      max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(OPERATIONS)
+def test_no_live_buffer_is_handed_out_twice(operations: list[tuple[str, int]]) -> None:
+    pool = Pool(limit=20 * SMALL)
+    live: list[tuple[torch.Tensor, float]] = []
+    for mark, (operation, n) in enumerate(operations):
+        if operation == "take":
+            live.append((pool.take((1 + n % 3, WORDS), (torch.float32, torch.float64)[n % 2]).fill_(mark), mark))
+        elif operation == "collect":
+            gc.collect()
+        elif live:
+            tensor, value = live.pop(n % len(live))
+            if operation == "view":
+                live.append((tensor.detach()[-1, 7:], value))
+                del tensor
+            elif operation == "autograd":  # the graph alone keeps the buffer, until backward
+                out = (tensor.requires_grad_() ** 2).sum() if tensor.is_leaf else tensor.sum()
+                del tensor
+                other = pool.take((2, WORDS)).fill_(-1.0)
+                assert float(out) >= 0.0 and float(other[0, 0]) == -1.0
+        for tensor, value in live:
+            assert bool((tensor == value).all())
+
+
+def test_reuse_through_autograd_keeps_gradients_right() -> None:
+    """Several layers, several steps: a buffer that came back too early would change a gradient."""
+    net = nn.Sequential(*[nn.Neuron(LIF(tau=5.0, theta=0.4), dt=1.0) for _ in range(4)])
+    x = torch.rand(20, 4, 1500, requires_grad=True)
+
+    def gradient() -> torch.Tensor:
+        (g,) = torch.autograd.grad(net(x)[0].sum(), x)
+        return g
+
+    first = gradient().clone()
+    assert all(torch.equal(gradient(), first) for _ in range(5))
+
+
+def test_threads_share_the_pool() -> None:
+    pool = Pool(limit=30 * SMALL)
+
+    def work(mark: int) -> bool:
+        good = True
+        held: list[Any] = []
+        for i in range(100):
+            held.append(pool.take((1 + (i + mark) % 3, WORDS)).fill_(mark))
+            if len(held) > 3:
+                good &= all(bool((t == mark).all()) for t in held)
+                del held[i % 3]
+        return good
+
+    with ThreadPoolExecutor(4) as executor:
+        assert all(executor.map(work, range(8)))
+
+
+def test_a_cycle_that_dies_inside_take_does_not_lock() -> None:
+    pool = Pool()
+    for _ in range(50):
+        loop: list[Any] = [pool.take((2, WORDS))]
+        loop.append(loop)
+        del loop
+        gc.collect(0)
+    gc.collect()
+    assert pool.kept > 0
