@@ -20,6 +20,7 @@ from snnsim.rule import one_of
 
 LEAP_FROM = 64  # silent steps from which one leap costs less than stepping
 NEVER = 2**62
+ROOM = 1024  # spikes of one population that fit before the first request for more
 _prepared: WeakKeyDictionary[Network, Prepared] = WeakKeyDictionary()
 
 
@@ -92,7 +93,7 @@ def _memory(prepared: Prepared, plan: Plan, events: Events, samples: int) -> tup
     """What a run of so many samples writes, and the room for the spikes of each population."""
     populations, dtype = plan.populations, prepared.dtype
     largest = max(prepared.largest, 1)
-    room = max(largest + 8, 1024, int(1.2 * prepared.spikes_per_step * samples * events.steps))
+    room = max(largest + 8, ROOM, int(1.2 * prepared.spikes_per_step * samples * events.steps))
     flag, block = np.zeros_like(plan.awake), np.zeros_like(plan.awake_block)
     work = Work(aligned(len(plan.rest), dtype), aligned(prepared.state.size, dtype),
                 aligned(prepared.y.size, dtype), np.empty(len(flag), np.int64), flag, flag.view(np.uint64), block,
