@@ -143,6 +143,7 @@ def counts(draw, network, alone=False):
     rng = draw(generators())
     steps, batch = draw(st.integers(1, STEPS)), draw(st.integers(1, 5))
     shape = (steps, *network.input.shape) if alone else (steps, batch, *network.input.shape)
-    dense = (rng.random(shape) < draw(st.sampled_from((0.0, 0.1, 0.2, 0.3, 0.5)))) * rng.integers(1, draw(st.integers(2, 4)), shape)
+    active, most = draw(st.sampled_from((0.0, 0.1, 0.2, 0.3, 0.5))), draw(st.integers(1, 3))
+    dense = (rng.random(shape) < active) * rng.integers(1, most + 1, shape)
     dense[rng.random(steps) < draw(st.sampled_from((0.0, 0.5)))] = 0
     return dense.astype(np.float64)

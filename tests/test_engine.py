@@ -31,13 +31,13 @@ def same(network, dense, **options):
     return found
 
 
-def small(dtype=np.float64, time=TimeBase(), **kwargs):
+def small(dtype=np.float64, **kwargs):
     """8 -> 20 -> 3, arbitrary values."""
     rng = np.random.default_rng(1)
     return Network((Population("in", (2, 2, 2)), Population.of("a", (20,), LIF(tau=9.0), 1.0, dtype),
                     Population.of("out", (3,), LI(), 1.0, dtype)),
                    (Projection("in", "a", (Dense(rng.normal(0.3, 0.6, (20, 8)).astype(dtype)),)),
-                    Projection("a", "out", (Dense(rng.normal(size=(3, 20)).astype(dtype)),))), time, **kwargs)
+                    Projection("a", "out", (Dense(rng.normal(size=(3, 20)).astype(dtype)),))), **kwargs)
 
 
 def test_every_default_neuron_in_float32():
@@ -106,7 +106,8 @@ def test_two_receptors_and_projections_of_one_name():
 def test_loops_with_delay_are_deterministic():
     weight = RNG.integers(-4, 6, (30, 30)) / 16
     net = Network((Population("in", (4,)), lif("a", (30,), 0.75), lif("b", (30,), 0.875, reset="hard")),
-                  (Projection("in", "a", (Dense(RNG.integers(0, 8, (30, 4)) / 8),)), Projection("a", "a", (Dense(weight),), delay=1),
+                  (Projection("in", "a", (Dense(RNG.integers(0, 8, (30, 4)) / 8),)),
+                   Projection("a", "a", (Dense(weight),), delay=1),
                    Projection("a", "b", (Dense(weight.T),), delay=2), Projection("b", "a", (Dense(weight),), delay=3)),
                   readout="count")
     dense = (RNG.random((14, 6, 4)) < 0.5).astype(float)
@@ -149,7 +150,8 @@ def test_a_flat_population_reached_in_two_shapes(channels):
 
 def test_room_for_spikes_grows_when_it_runs_out(monkeypatch):
     net = Network((Population("in", (3,)), lif("a", (50,)), lif("b", (70,))),
-                  (Projection("in", "a", (Dense(np.ones((50, 3))),)), Projection("a", "b", (Dense(np.ones((70, 50))),), delay=2)),
+                  (Projection("in", "a", (Dense(np.ones((50, 3))),)),
+                   Projection("a", "b", (Dense(np.ones((70, 50))),), delay=2)),
                   readout="count")
     dense = np.ones((40, 3, 3))
     calm = engine.run(net, np.zeros((40, 3, 3)))  # teaches the network that spikes are few
@@ -175,7 +177,8 @@ def test_membranes_are_recorded_where_asked():
 def test_ticked_names_the_share_of_neurons_that_never_sleep():
     def net(bias=None, theta=1.0, readout="count"):
         return Network((Population("in", (4,)), lif("a", (30,)), lif("b", (10,), theta=theta)),
-                       (Projection("in", "a", (Dense(np.ones((30, 4))),), bias), Projection("a", "b", (Dense(np.ones((10, 30))),))),
+                       (Projection("in", "a", (Dense(np.ones((30, 4))),), bias),
+                        Projection("a", "b", (Dense(np.ones((10, 30))),))),
                        readout=readout)
 
     silent = np.zeros((5, 4))

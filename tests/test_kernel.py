@@ -11,6 +11,7 @@ import pytest
 
 import snnsim
 from snnsim import kernel
+from snnsim.engine import loop
 from snnsim.engine.printed import update_text
 from snnsim.kernel import load_printed
 from snnsim.neurons import IF, LIF
@@ -38,7 +39,8 @@ from snnsim import engine
 from snnsim.maps import Dense
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import IF
-net = Network((Population("in", (2,)), Population.of("a", (3,), IF(), 1.0)), (Projection("in", "a", (Dense(np.ones((3, 2))),)),))
+populations = Population("in", (2,)), Population.of("a", (3,), IF(), 1.0)
+net = Network(populations, (Projection("in", "a", (Dense(np.ones((3, 2))),)),))
 print(engine.run(net, np.ones((4, 2))).counts["a"])
 """
 
@@ -132,8 +134,8 @@ def test_compiled_functions_use_only_what_stands_in_their_file(path):
 
 def test_kernels_do_not_contract():
     """x + r * v must round twice, or float32 spikes would depend on the processor."""
-    from snnsim.engine import loop
-    x, row, value = (np.float32(v) for v in (-1.0, 1 + 2**-12, 1 - 2**-12))
-    into = np.array([x])
-    loop.add_scaled(into, np.array([row]), value)
-    assert into[0] == x + row * value == 0.0
+    row = np.float32(1 + 2**-12)
+    into = np.full(65, -np.float32(1 + 2**-11))
+    loop.add_scaled(into, np.full(65, row), row)
+    assert np.all(into == 0.0)
+    assert np.float64(row) ** 2 != 1 + 2**-11

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -89,15 +88,15 @@ class Events(NamedTuple):
     batch: int
 
 
-class NoAlias(Compiler):  # type: ignore[misc]
+class NoAlias(Compiler):
     """Promises LLVM that array arguments do not overlap: loops over many arrays vectorise, 5-10 times faster."""
 
     def define_pipelines(self) -> Any:
         self.state.flags.noalias = True
-        return super().define_pipelines()
+        return super().define_pipelines()  # type: ignore[no-untyped-call]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def invoke(_: Any, address: Any, arguments: Any) -> Any:
     """Call the C function at an address with a tuple of int64; its result is an int64."""
 
@@ -252,7 +251,7 @@ def sparse(weight: Any, indptr: Any, target: Any, index: Any, value: Any, unit: 
 
 
 @jit(_nrt=False, inline="always")
-def scatter(plan: Any, stage: Any, index: Any, value: Any, unit: Any, x: Any, shift: Any, flag: Any, block: Any) -> int:
+def scatter(plan: Any, stage: Any, index: Any, value: Any, unit: Any, x: Any, shift: Any, flag: Any, block: Any) -> Any:
     """Add one map of the listed sources to x, flag the sites it touched, and count its synaptic operations."""
     weight = plan.weight[stage.weight: stage.weight + stage.weights]
     if stage.kind == DENSE:
@@ -340,7 +339,7 @@ def receive(plan: Any, work: Any, record: Any, events: Any, p: Any, b: Any, colu
 
 
 @jit(_nrt=False, inline="always")
-def update(work: Any, p: Any, spikes: Any, t: Any) -> int:
+def update(work: Any, p: Any, spikes: Any, t: Any) -> Any:
     """Charge, fire and reset the flagged sites of population p (all of them where it is ticked), list its spikes."""
     s, b = p.site, p.block
     n = collect(p.sites, work.flag[s:], work.flag_words[s >> 3:], work.block[b:], work.block_words[b >> 3:], work.active)
@@ -348,7 +347,8 @@ def update(work: Any, p: Any, spikes: Any, t: Any) -> int:
         n = 1
     if n == 0:
         return 0
-    return invoke(p.step, (work.call[p.number].ctypes.data, n, t, spikes.ctypes.data))
+    return invoke(p.step, (  # type: ignore[call-arg]
+        work.call[p.number].ctypes.data, n, t, spikes.ctypes.data))
 
 
 @jit(_nrt=False)

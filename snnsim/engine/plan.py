@@ -132,13 +132,13 @@ class Prepared:
             read = i == self.output and self.readout == "membrane"
             if i and (clock or self.must_tick[i] or p["recorded"] >= 0 or read):
                 p["ticked"], p["shift"], p["sites"] = 1, WHOLE, 1
-                always += p["size"]
+                always += int(p["size"])
             elif i:
-                neurons = np.flatnonzero(self.resting_awake[i])
-                sites = np.unique(neurons >> p["shift"])
+                site = np.arange(p["size"]) >> p["shift"]
+                sites = np.unique(site[self.resting_awake[i]])
                 awake[p["site"] + sites] = 1
                 block[p["block"] + (sites >> 6)] = 1
-                always += np.count_nonzero(np.isin(np.arange(p["size"]) >> p["shift"], sites))
+                always += int(np.isin(site, sites).sum())
         plan = self.base._replace(populations=populations, awake=awake, awake_block=block)
         return plan, always / max(1, sum(math.prod(s) for s in self.shapes[1:]))
 
@@ -177,7 +177,8 @@ class Prepared:
         return self.site.reserve(sites), self.block.reserve(-(-sites // 64))
 
     def _add_projections(self, network: Network) -> None:
-        projections, self.stage_rows = [], []  # type: ignore[var-annotated]
+        projections: list[tuple[int, ...]] = []
+        self.stage_rows: list[dict[str, Any]] = []
         for i in self.order:
             r = self.populations[i]
             r["first"] = len(projections)

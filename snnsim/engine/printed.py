@@ -7,7 +7,7 @@ fires, resets, evaluates the bound that says whether it may sleep again, and lis
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from snnsim.kernel import load_printed
@@ -139,7 +139,7 @@ def update_text(rule: Rule, dtype: str) -> str:
     parameters = [f"p{i}" for i in range(len(rule.parameters))]
     names = {**dict(zip(rule.states, held, strict=True)), **{n: f"q{i}" for i, n in enumerate(rule.parameters)}}
     driven = {**names, **{n: f"i{i}" for i, n in enumerate(rule.inputs)}}
-    undriven = {**names, **{n: "F(0.0)" for n in rule.inputs}}
+    undriven = {**names, **dict.fromkeys(rule.inputs, "F(0.0)")}
 
     def lines(role: str, renamed: dict[str, str], targets: list[str]) -> list[str]:
         body, results = print_lines(rule.trace(role), renamed, prefix=f"{role}_")
@@ -184,7 +184,7 @@ def update_text(rule: Rule, dtype: str) -> str:
     return text
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(text: str, dtype: str) -> Any:
     return load_printed(text, dtype)
 

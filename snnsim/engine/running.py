@@ -57,8 +57,7 @@ def run(network: Network | Prepared, events: Any, *, mode: Literal["event", "clo
     plan, ticked = prepared.variant(mode == "clock", kept)
     given = Events(rows.indptr, rows.index, rows.value, int(rows.unit), rows.steps, rows.batch)
     count = min(threads or _cores(), rows.batch)
-    edges = [rows.batch * i // count for i in range(count + 1)]
-    chunks = list(zip(edges[:-1], edges[1:], strict=True))
+    chunks = [(rows.batch * i // count, rows.batch * (i + 1) // count) for i in range(count)]
     leap_from = NEVER if exact else LEAP_FROM
 
     def work(chunk: tuple[int, int]) -> Record:

@@ -167,12 +167,6 @@ def _bias(bias: torch.Tensor | None, weight: torch.Tensor) -> Array:
 
 
 @jit(nogil=True)
-def _add(to: Array, value: Any, row: Array) -> None:
-    for o in range(to.size):
-        to[o] += value * row[o]
-
-
-@jit(nogil=True)
 def _dense(indptr: Array, indices: Array, values: Array, out: Array) -> None:
     for r in range(len(out)):
         for e in range(indptr[r], indptr[r + 1]):
@@ -183,11 +177,12 @@ def _dense(indptr: Array, indices: Array, values: Array, out: Array) -> None:
 def _linear(k: int, of: int, indptr: Array, indices: Array, values: Array, by_input: Array, bias: Array,
             y: Array) -> None:
     for r in range(k * len(y) // of, (k + 1) * len(y) // of):
-        to = y[r]
-        for o in range(to.size):
-            to[o] = bias[o]
+        for o in range(y.shape[1]):
+            y[r, o] = bias[o]
         for e in range(indptr[r], indptr[r + 1]):
-            _add(to, values[e], by_input[indices[e]])
+            value, i = values[e], indices[e]
+            for o in range(y.shape[1]):
+                y[r, o] += value * by_input[i, o]
 
 
 @jit(nogil=True)
@@ -195,9 +190,10 @@ def _linear_gradient(k: int, of: int, indptr: Array, indices: Array, values: Arr
     # a thread owns outputs, so that it adds up each weight's gradient in the order of the events
     low, high = k * g.shape[1] // of, (k + 1) * g.shape[1] // of
     for r in range(len(g)):
-        row = g[r, low:high]
         for e in range(indptr[r], indptr[r + 1]):
-            _add(by_input[indices[e], low:high], values[e], row)
+            value, i = values[e], indices[e]
+            for o in range(low, high):
+                by_input[i, o] += value * g[r, o]
 
 
 @jit(nogil=True)
@@ -213,17 +209,19 @@ def _conv2d(k: int, of: int, indptr: Array, indices: Array, values: Array, taps:
     rows = len(indptr) - 1
     for r in range(k * rows // of, (k + 1) * rows // of):
         for place in range(r * oh * ow, (r + 1) * oh * ow):
-            to = y[place]
-            for o in range(to.size):
-                to[o] = bias[o]
+            for o in range(y.shape[1]):
+                y[place, o] = bias[o]
         for e in range(indptr[r], indptr[r + 1]):
+            value = values[e]
             c, i, j = indices[e] // (h * w), indices[e] // w % h, indices[e] % w
             top, bottom = _reach(i, oh, kh, sy, py)
             left, right = _reach(j, ow, kw, sx, px)
             for a in range(top, bottom):
                 for b in range(left, right):
                     tap = (c * kh + i + py - a * sy) * kw + j + px - b * sx
-                    _add(y[(r * oh + a) * ow + b], values[e], taps[tap])
+                    place = (r * oh + a) * ow + b
+                    for o in range(y.shape[1]):
+                        y[place, o] += value * taps[tap, o]
 
 
 @jit(nogil=True)
@@ -234,13 +232,16 @@ def _conv2d_gradient(k: int, of: int, indptr: Array, indices: Array, values: Arr
     for part in range(k, len(sums), of):
         for r in range(part * rows // len(sums), (part + 1) * rows // len(sums)):
             for e in range(indptr[r], indptr[r + 1]):
+                value = values[e]
                 c, i, j = indices[e] // (h * w), indices[e] // w % h, indices[e] % w
                 top, bottom = _reach(i, oh, kh, sy, py)
                 left, right = _reach(j, ow, kw, sx, px)
                 for a in range(top, bottom):
                     for b in range(left, right):
                         tap = (c * kh + i + py - a * sy) * kw + j + px - b * sx
-                        _add(sums[part, tap], values[e], g[(r * oh + a) * ow + b])
+                        place = (r * oh + a) * ow + b
+                        for o in range(g.shape[1]):
+                            sums[part, tap, o] += value * g[place, o]
 
 
 @jit(nogil=True)

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -65,7 +64,6 @@ def rule_name(population: Population) -> str:
     return rule.name
 
 
-@cache
 def _functions(rule: Rule) -> str:
     """What the rule computes, whether it was written by hand or loaded from a file."""
     functions: dict[str, Any] = json.loads(rule_to_json(rule))["functions"]

@@ -1,0 +1,283 @@
+"""A Network as a NIR graph: one node a population, one chain of nodes a projection."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import math
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnsim.hardware.nir.graph import Array, Edge, Graph, Node, Value, write_graph
+from snnsim.hardware.nir.neurons import (
+    DT,
+    ENCODINGS,
+    FIRINGS,
+    RESETS,
+    Encoded,
+    Encoding,
+    Firing,
+    Floats,
+    encode,
+    rule_name,
+)
+from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
+from snnsim.network import Network, Population, Projection
+from snnsim.rule import one_of
+from snnsim.version import __version__
+
+SCHEMA = 1
+DENSE_LIMIT = 64 * 2**20  # bytes that a sparse map may take once it is written dense
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written. lossy: what other tools will do differently; kept: what only snnsim reads back from the file."""
+
+    path: Path
+    encoding: Encoding
+    firing: Firing
+    nodes: int
+    edges: int
+    size: int
+    lossy: tuple[str, ...]
+    kept: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}: {self.nodes} nodes, {self.edges} edges, {self.size} bytes, encoding {self.encoding}, "
+                 f"thresholds for readers that compare by {self.firing}"]
+        lines += [f"  lossy: {text}" for text in self.lossy] + [f"  only for snnsim: {text}" for text in self.kept]
+        return "\n".join(lines)
+
+
+def export(network: Network, path: str | os.PathLike[str], *, encoding: Encoding = "unit_r", allow_lossy: bool = False,
+           firing: Firing = ">") -> ExportReport:
+    """Write the network to a NIR file that snnTorch, SpikingJelly, Norse and the nir package read.
+
+    encoding: "unit_r" or "tau_over_dt"; firing: how the reader compares, ">" or ">="; both as `nir.neurons` says.
+    Time: NIR has no step, so one step of the network is written as 1e-4 s (snnTorch takes no other); the network's own
+    dt, steps, t0 and clip, its readout, classes and notes go into metadata, and `read` restores the network from the
+    file bit for bit.
+    allow_lossy: write a population with soft reset or without reset as one with hard reset, and its rule as metadata.
+
+    Errors: ValueError that names the layer and the feature that NIR cannot hold. Nothing is written then, and a file
+    that stood at `path` is untouched.
+    """
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a Network, got {type(network).__name__}; snnsim.lower makes one of a trained net")
+    one_of("encoding", encoding, ENCODINGS)
+    one_of("firing", firing, FIRINGS)
+    lossy, kept = _lossy(network), _kept(network)
+    if lossy and not allow_lossy:
+        raise ValueError(f"{lossy[0]}. Export with allow_lossy=True to write it so and keep its rule as metadata for "
+                         "snnsim, or train with reset='hard'")
+    graph = to_graph(network, encoding, firing)
+    write_graph(graph, path)
+    return ExportReport(Path(path), encoding, firing, len(graph.nodes), len(graph.edges), os.path.getsize(path), lossy, kept)
+
+
+def _lossy(network: Network) -> tuple[str, ...]:
+    found = []
+    for p in network.populations[1:]:
+        reset = rule_name(p).partition("_")[2]
+        if reset in RESETS:
+            found.append(f"population {p.name!r} has rule {rule_name(p)}: NIR has no {RESETS[reset]}, tools other than "
+                         "snnsim will reset it to zero")
+    return tuple(found)
+
+
+def _kept(network: Network) -> tuple[str, ...]:
+    t = network.time
+    found = [f"time base: dt {t.dt:g} ms, steps {t.steps}, t0 {t.t0!r}, clip {t.clip} (NIR has no step: one is "
+             f"written as {DT:g} s)", f"readout by {network.readout} of {network.output!r}"]
+    for q in network.projections:
+        for m in q.maps:
+            if isinstance(m, Conv2d) and len({*np.shape(m.weight)[2:]}) > 1:
+                found.append(f"projection {q.name} has a kernel that is not square, of which nir 1.0.8 infers a wrong "
+                             "shape: read the file with nir.read(path, type_check=False)")
+    return tuple(found)
+
+
+def to_graph(network: Network, encoding: Encoding, firing: Firing) -> Graph:
+    """The NIR graph of the network. ValueError that names what NIR cannot hold."""
+    return _Writer(network, encoding, firing).graph()
+
+
+class _Writer:
+    """The nodes and edges so far."""
+
+    def __init__(self, network: Network, encoding: Encoding, firing: Firing) -> None:
+        self.network, self.encoding, self.firing = network, encoding, firing
+        self.nodes: dict[str, Node] = {}
+        self.edges: list[Edge] = []
+        self.node_of: dict[str, str] = {}
+        self.encoded: dict[str, Encoded] = {}
+        # NIR cannot reshape: where a dense map ends, the neurons stand in a row
+        self.flat = {q.target for q in network.projections if any(isinstance(m, (Dense, Sparse)) for m in q.maps)}
+
+    def graph(self) -> Graph:
+        for p in self.network.populations:
+            self.population(p)
+        chains = [self.projection(q) for q in self.network.projections]
+        out = self.add("output", Node("Output", {"shape": np.array(self.shape(self.network.output), np.int64)}))
+        self.edges.append((self.node_of[self.network.output], out))
+        return Graph(self.nodes, tuple(self.edges), self.description(chains))
+
+    def description(self, chains: list[list[str]]) -> str:
+        net = self.network
+        return json.dumps({
+            "schema": SCHEMA, "version": __version__, "encoding": self.encoding, "firing": self.firing,
+            "time": asdict(net.time), "output": net.output, "readout": net.readout, "classes": net.classes,
+            "notes": net.notes, "lossy": _lossy(net), "kept": _kept(net),
+            "populations": [{"name": p.name, "node": self.node_of[p.name], "shape": p.shape} for p in net.populations],
+            "projections": [{"source": q.source, "target": q.target, "delay": int(q.delay), "receptor": q.receptor,
+                             "nodes": chain} for q, chain in zip(net.projections, chains, strict=True)]})
+
+    def add(self, wanted: str, node: Node) -> str:
+        """Put the node under a name that HDF5, Python and torch can use, and give that name."""
+        stem = re.sub(r"\W", "_", wanted, flags=re.ASCII) or "node"
+        if keyword.iskeyword(stem) or stem[0].isdigit():
+            stem = f"node_{stem}"
+        name, count = stem, 1
+        while name in self.nodes:
+            count += 1
+            name = f"{stem}_{count}"
+        self.nodes[name] = node
+        return name
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of the population's node."""
+        p = self.network.population(name)
+        return (p.size,) if name in self.flat else p.shape
+
+    def population(self, p: Population) -> None:
+        shape = self.shape(p.name)
+        if p.rule is None:
+            self.node_of[p.name] = self.add(p.name, Node("Input", {"shape": np.array(shape, np.int64)}))
+            return
+        e = self.encoded[p.name] = encode(p, self.encoding, self.firing)
+        values: dict[str, Value] = {k: np.asarray(v).reshape(shape) for k, v in e.values.items()}
+        rule = rule_name(p)
+        metadata: dict[str, Value] = {"rule": rule, **{k: np.asarray(v) for k, v in p.parameters.items()}}
+        if rule.partition("_")[2] in RESETS:
+            metadata["reset"] = rule.partition("_")[2]
+        self.node_of[p.name] = self.add(p.name, Node(e.type, values, metadata))
+
+    def projection(self, q: Projection) -> list[str]:
+        """Write the chain of nodes from source to target; their names."""
+        shape, chain = self.shape(q.source), [self.node_of[q.source]]
+
+        def append(kind: str, values: dict[str, Value], metadata: dict[str, Value] | None = None) -> None:
+            name = self.add(f"{q.source}_to_{q.target}_{kind.lower()}", Node(kind, values, metadata or {}))
+            self.edges.append((chain[-1], name))
+            chain.append(name)
+
+        def flatten() -> tuple[int, ...]:
+            if len(shape) == 3:
+                append("Flatten", {"input_type": np.array(shape, np.int64), "start_dim": np.int64(0), "end_dim": np.int64(-1)})
+            return (math.prod(shape),)
+
+        if q.delay:
+            append("Delay", {"delay": np.full(shape, q.delay * DT)})
+        for i, m in enumerate(q.maps):
+            last = i == len(q.maps) - 1
+            if isinstance(m, (Dense, Sparse)):
+                shape = flatten()
+            elif len(shape) != 3:
+                raise ValueError(f"projection {q.name}, map {i} ({m}): NIR cannot reshape, and {q.source!r} is fed by a dense "
+                                 "map, so that its neurons stand in a row; feed it by a convolution, or use a dense map here")
+            append(*self.node(q, m, shape, last))
+            shape = m.output_shape(shape)
+        if len(self.shape(q.target)) == 1:
+            shape = flatten()
+        self.edges.append((chain[-1], self.node_of[q.target]))
+        return chain[1:]
+
+    def node(self, q: Projection, m: Map, shape: tuple[int, ...], last: bool) -> tuple[str, dict[str, Value], dict[str, Value]]:
+        """Type, values and metadata of a map's node; the last of a chain bears the bias and the target's gain."""
+        target = self.network.population(q.target)
+        gain = self.encoded[q.target].gain if last else np.ones(1)
+        metadata: dict[str, Value] = {}
+        bias = None
+        if last and q.bias is not None:
+            bias = np.asarray(q.bias)
+            metadata["bias"] = bias
+        if isinstance(m, SumPool2d):
+            if bias is not None:
+                raise ValueError(f"projection {q.name} ends in {m}, and a pooling node of NIR has no bias: put the pooling "
+                                 "before the convolution, or leave out the bias")
+            if np.any(gain != 1.0):
+                raise ValueError(f"projection {q.name} ends in {m}, which has no weights to take the factor tau/dt of "
+                                 "encoding 'unit_r': export with encoding='tau_over_dt'")
+            kernel, stride = np.array(m.kernel, np.int64), np.array(m.stride, np.int64)
+            return "SumPool2d", {"kernel_size": kernel, "stride": stride, "padding": np.zeros(2, np.int64)}, {}
+        if isinstance(m, Conv2d):
+            weight = np.asarray(m.weight)
+            factor = self.by_channel(q, gain.reshape(target.shape) if last else gain, weight, "decay")
+            held = self.scaled(q, weight, factor.reshape(-1, 1, 1, 1), metadata)
+            offset = np.zeros(len(weight), weight.dtype)
+            if bias is not None:
+                full = np.broadcast_to(bias, target.shape)
+                offset = self.times(q, self.by_channel(q, full, weight, "bias").astype(bias.dtype), factor)
+            return "Conv2d", {"input_shape": np.array(shape[1:], np.int64), "weight": held,
+                              "stride": np.array(m.stride, np.int64), "padding": np.array(m.padding, np.int64),
+                              "dilation": np.ones(2, np.int64), "groups": np.int64(1), "bias": offset}, metadata
+        weight = self.dense(q, m, metadata)
+        held = self.scaled(q, weight, gain.reshape(-1, 1), metadata)
+        if bias is None:
+            return "Linear", {"weight": held}, metadata
+        full = np.broadcast_to(bias, target.shape).ravel()
+        return "Affine", {"weight": held, "bias": self.times(q, full, gain.ravel())}, metadata
+
+    def by_channel(self, q: Projection, value: Array, weight: Array, what: str) -> Array:
+        """One number a channel, from an array [channels, height, width] that is constant within each; or one for all."""
+        if value.size == 1:
+            return value.ravel()
+        rows = value.reshape(len(weight), -1)
+        if np.any(rows != rows[:, :1]):
+            raise ValueError(f"projection {q.name} ends in a convolution, whose NIR node holds one {what} for each channel, but "
+                             f"the {what} differs within a channel" + ("" if what == "bias" else
+                                                                       ": export with encoding='tau_over_dt'"))
+        return rows[:, 0]
+
+    def dense(self, q: Projection, m: Map, metadata: dict[str, Value]) -> Array:
+        if isinstance(m, Dense):
+            return np.asarray(m.weight)
+        if not isinstance(m, Sparse):
+            raise ValueError(f"projection {q.name}: a map of type {type(m).__name__} has no NIR node; allowed are Dense, "
+                             "Conv2d, SumPool2d and Sparse")
+        arrays = m.arrays()
+        size = math.prod(m.shape) * arrays["weight"].dtype.itemsize
+        if size > DENSE_LIMIT:
+            raise ValueError(f"projection {q.name}: NIR has no sparse map, and written dense it takes {size / 2**20:.0f} MB; "
+                             f"at most {DENSE_LIMIT >> 20} MB are written")
+        weight = np.zeros(m.shape, arrays["weight"].dtype)
+        source = np.repeat(np.arange(m.shape[1]), np.diff(arrays["indptr"]))
+        np.add.at(weight, (arrays["targets"], source), arrays["weight"])
+        metadata.update({f"sparse_{k}": v for k, v in arrays.items()})
+        return weight
+
+    def scaled(self, q: Projection, weight: Array, gain: Floats, metadata: dict[str, Value]) -> Array:
+        """The weights times the gain; where dividing by it would not give them back, they go into metadata too."""
+        held = self.times(q, weight, gain)
+        if "sparse_weight" not in metadata and not np.array_equal(unscaled(held, gain), weight):
+            metadata["weight"] = weight
+        return held
+
+    def times(self, q: Projection, value: Array, gain: Floats) -> Array:
+        with np.errstate(over="ignore"):
+            product = (value * gain).astype(value.dtype)
+        if not np.isfinite(product).all():
+            raise ValueError(f"projection {q.name}: the weights times tau/dt are beyond {value.dtype}: export with "
+                             "encoding='tau_over_dt'")
+        return np.asarray(product)
+
+
+def unscaled(held: Array, gain: Any) -> Array:
+    """The weights before they were multiplied by the gain, up to rounding."""
+    return np.asarray((held / gain).astype(held.dtype))
