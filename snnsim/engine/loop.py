@@ -61,7 +61,7 @@ class Work(NamedTuple):
     fired: Any  # uint8 per neuron of a site
     index: Any  # int32, what a map of a chain gave
     value: Any
-    call: Any  # int64 [populations, 14]: the arguments of their kernels
+    call: Any  # int64 [populations, 15]: the arguments of their kernels
 
 
 class Record(NamedTuple):
@@ -362,7 +362,7 @@ def bind(plan: Any, work: Any, record: Any, leap_from: Any) -> None:
         call[7], call[8] = work.active.ctypes.data, work.last[p.site:].ctypes.data
         call[9] = record.updates[i:].ctypes.data
         call[10], call[11] = work.flag[p.site:].ctypes.data, work.block[p.block:].ctypes.data
-        call[12], call[13] = work.fired.ctypes.data, work.index.ctypes.data
+        call[12], call[13], call[14] = work.fired.ctypes.data, work.index.ctypes.data, p.alike
 
 
 @jit(_nrt=False)

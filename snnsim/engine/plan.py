@@ -30,6 +30,7 @@ def record(*names: str) -> np.dtype[Any]:
 
 POPULATION = record(
     "number", "size", "shift", "sites", "ticked", "recorded", "step",  # recorded: its place in the membranes, or -1
+    "alike",  # every neuron has the same parameters
     "x", "state", "states", "parameter", "site", "block",  # where its arrays begin
     "first", "stop")  # its projections
 PROJECTION = record("source", "target", "delay", "x", "first", "stop")  # x: its receptor; first, stop: its stages
@@ -164,6 +165,7 @@ class Prepared:
         self.resting_awake.append(~(np.asarray(bound) < 0) & np.ones(p.size, bool))
         self.must_tick.append(rule.bound is None or bool(np.any(rest)))
         r["number"], r["size"], r["states"] = i, p.size, len(rule.states)
+        r["alike"] = bool(np.all(values == values[:, :1]))
         r["step"] = update_address(rule, self.dtype.name)
         r["x"], r["state"] = self.rest.add(rest), self.state.reserve(len(rule.states) * p.size)
         r["parameter"] = self.parameter.add(values)

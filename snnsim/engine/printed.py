@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any
 
 from snnsim.kernel import load_printed
-from snnsim.rule import Rule, print_lines
+from snnsim.rule import Rule, call, print_lines
+from snnsim.rule.trace import const, named, symbol
 
 TEMPLATE = '''
 from numba import cfunc, types
@@ -44,7 +45,7 @@ class NoAlias(Compiler):
         return super().define_pipelines()
 
 
-@njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
+@njit(error_model="numpy", _nrt=False, forceinline=True, pipeline_class=NoAlias)
 def one_step({arrays}, fired):
     awake = 0
     for j in range(v0.size):
@@ -57,7 +58,7 @@ def one_step({arrays}, fired):
     return awake
 
 
-@njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
+@njit(error_model="numpy", _nrt=False, forceinline=True, pipeline_class=NoAlias)
 def silent_step({own}):
     for j in range(v0.size):
         {load}
@@ -65,7 +66,7 @@ def silent_step({own}):
         {store}
 
 
-@njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
+@njit(error_model="numpy", _nrt=False, forceinline=True, pipeline_class=NoAlias)
 def leap(k, {own}):
     for j in range(v0.size):
         {load}
@@ -73,7 +74,16 @@ def leap(k, {own}):
         {store}
 
 
-@njit(error_model="numpy", _nrt=False)
+@njit(error_model="numpy", _nrt=False, forceinline=True, pipeline_class=NoAlias)
+def leap_alike(k, {own}):
+    {load_first}
+    for j in range(v0.size):
+        {load_states}
+        {leap}
+        {store}
+
+
+@njit(error_model="numpy", _nrt=False, forceinline=True)
 def list_spikes(low, n, fired, words, hits, out, spikes):
     for j in range(n, (n + 7) & -8):
         fired[j] = 0
@@ -94,8 +104,8 @@ def list_spikes(low, n, fired, words, hits, out, spikes):
 
 @cfunc(types.int64(types.int64, types.int64, types.int64, types.int64), error_model="numpy", _nrt=False, cache=True)
 def update(call_, n, t, out_):
-    call = view(call_, 14, np.int64)
-    size, shift, leap_from = call[0], call[1], call[2]
+    call = view(call_, 15, np.int64)
+    size, shift, leap_from, alike = call[0], call[1], call[2], call[14]
     x, rest = view(call[3], {inputs} * size, F), view(call[4], {inputs} * size, F)
     v, p = view(call[5], {states} * size, F), view(call[6], {parameters} * size, F)
     active, last, updates = view(call[7], n, np.int32), view(call[8], size, np.int64), view(call[9], 1, np.int64)
@@ -111,7 +121,10 @@ def update(call_, n, t, out_):
         k = t - last[site] - 1
         if k > 0:
             if {leaps} and k >= leap_from:
-                leap(F(k), {own})
+                if alike:
+                    leap_alike(F(k), {own})
+                else:
+                    leap(F(k), {own})
             else:
                 for _ in range(k):
                     silent_step({own})
@@ -139,29 +152,27 @@ def update_text(rule: Rule, dtype: str) -> str:
     parameters = [f"p{i}" for i in range(len(rule.parameters))]
     names = {**dict(zip(rule.states, held, strict=True)), **{n: f"q{i}" for i, n in enumerate(rule.parameters)}}
     driven = {**names, **{n: f"i{i}" for i, n in enumerate(rule.inputs)}}
-    undriven = {**names, **dict.fromkeys(rule.inputs, "F(0.0)")}
 
     def lines(role: str, renamed: dict[str, str], targets: list[str]) -> list[str]:
         body, results = print_lines(rule.trace(role), renamed, prefix=f"{role}_")
         return [*body, f"{', '.join(targets)} = {', '.join(results)}"]
 
-    def reset(s: str) -> list[str]:
-        return lines("reset", {**names, "s": s}, held) if rule.reset else []
-
     fire = []
-    if rule.margin is not None:
+    if rule.fires:
         fire = [*lines("margin", names, ["m"]), "spike = m >= F(0.0)", "fired[j] = spike",
-                "s = F(1.0) if spike else F(0.0)", *reset("s")]
+                "s = F(1.0) if spike else F(0.0)", *lines("reset", {**names, "s": "s"}, held)]
     if rule.bound is not None:
         fire += [*lines("bound", names, ["b"]), "awake += 0 if b < F(0.0) else 1"]  # NaN keeps a neuron awake
     own = ", ".join(states + parameters)
     filled = {
         "dtype": dtype, "arrays": ", ".join([*inputs, *(f"r{i}" for i in range(len(inputs))), own]), "own": own,
+        "load_states": [f"{h} = {v}[j]" for h, v in zip(held, states, strict=True)],
+        "load_first": [f"q{i} = {p}[0]" for i, p in enumerate(parameters)] or ["pass"],
         "load": [f"{h} = {v}[j]" for h, v in zip(held, states, strict=True)]
         + [f"q{i} = {p}[j]" for i, p in enumerate(parameters)],
         "load_inputs": [f"i{i} = {x}[j]" for i, x in enumerate(inputs)],
         "charge": lines("charge", driven, held), "fire": fire,
-        "silent": lines("charge", undriven, held) + reset("F(0.0)"),
+        "silent": _silent_lines(rule, names, held),
         "leap": lines("leap", {**names, "k": "k"}, held) if rule.leap else ["pass"],
         "store": [f"{v}[j] = {h}" for h, v in zip(held, states, strict=True)],
         "store_inputs": [f"{x}[j] = r{i}[j]" for i, x in enumerate(inputs)],
@@ -182,6 +193,17 @@ def update_text(rule: Rule, dtype: str) -> str:
         else:
             text = text.replace("{" + key + "}", str(value))
     return text
+
+
+def _silent_lines(rule: Rule, names: dict[str, str], held: list[str]) -> list[str]:
+    """A step without input and without a spike; tracing with the constant 0 folds what it makes idle."""
+    zero = const(0.0)
+    states, parameters = [named(n) for n in rule.states], [named(n) for n in rule.parameters]
+    after = call(rule.charge, *states, *[zero] * len(rule.inputs), *parameters)
+    if rule.reset is not None:
+        after = call(rule.reset, *after, zero, *parameters)
+    body, results = print_lines(tuple(symbol(v) for v in after), names, prefix="silent_")
+    return [*body, f"{', '.join(held)} = {', '.join(results)}"]
 
 
 @cache

@@ -18,7 +18,7 @@ from snnsim.engine.result import Result, Spikes
 from snnsim.network import Network
 from snnsim.rule import one_of
 
-LEAP_FROM = 64  # silent steps from which one leap costs less than stepping
+LEAP_FROM = 16  # silent steps from which one leap costs less than stepping
 NEVER = 2**62
 ROOM = 1024  # spikes of one population that fit before the first request for more
 _prepared: WeakKeyDictionary[Network, Prepared] = WeakKeyDictionary()
@@ -98,7 +98,7 @@ def _memory(prepared: Prepared, plan: Plan, events: Events, samples: int) -> tup
                 aligned(prepared.y.size, dtype), np.empty(len(flag), np.int64), flag, flag.view(np.uint64), block,
                 block.view(np.uint64), np.empty((largest >> SITE) + 1, np.int32), aligned(largest + 8, np.uint8),
                 np.empty(largest, np.int32), np.empty(largest, dtype),
-                np.empty((len(populations), 14), np.int64))
+                np.empty((len(populations), 15), np.int64))
     recorded = int(populations["size"][populations["recorded"] >= 0].sum())
     record = Record(np.empty(len(populations) * room, np.int32), np.arange(len(populations)) * room,
                     np.zeros((len(populations), samples, events.steps + 1), np.int64),

@@ -118,13 +118,13 @@ class _Linear(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         events, (outputs, inputs) = ctx.events, ctx.shape
-        g_weight = None
-        if ctx.needs_input_grad[1]:
-            by_input = take((inputs, outputs), ctx.dtype).zero_()
-            threads.run(_linear_gradient, threads.count(-(-outputs // 16), len(events.indices) * outputs), events.indptr,
-                        events.indices, events.values, g.contiguous().numpy(), by_input.numpy())
-            g_weight = take((outputs, inputs), ctx.dtype).copy_(by_input.t())
-        return None, g_weight, g.sum(0) if ctx.needs_input_grad[2] else None
+        g, by_input, g_bias = g.contiguous(), take((inputs, outputs), ctx.dtype), np.zeros(outputs)
+        turned = _turned(events.indptr, events.indices, events.values, inputs)
+        threads.run(_linear_gradient, threads.count(inputs, len(events.indices) * outputs), *turned, g.numpy(),
+                    by_input.numpy())
+        _add_rows(g.numpy(), g_bias)
+        return (None, take((outputs, inputs), ctx.dtype).copy_(by_input.t()) if ctx.needs_input_grad[1] else None,
+                torch.from_numpy(g_bias).to(ctx.dtype) if ctx.needs_input_grad[2] else None)
 
 
 class _Conv2d(torch.autograd.Function):
@@ -151,14 +151,13 @@ class _Conv2d(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         events, (outputs, inputs, kh, kw) = ctx.events, ctx.shape
-        flat = g.contiguous().view(-1, outputs)
-        g_weight = None
-        if ctx.needs_input_grad[1]:
-            sums = np.zeros((PARTS, inputs * kh * kw, outputs), flat.numpy().dtype)
-            threads.run(_conv2d_gradient, threads.count(PARTS, g.numel()), events.indptr, events.indices, events.values,
-                        flat.numpy(), sums, ctx.geometry)
-            g_weight = torch.from_numpy(sums.sum(0)).view(inputs, kh, kw, outputs).permute(3, 0, 1, 2).contiguous()
-        return None, g_weight, flat.sum(0) if ctx.needs_input_grad[2] else None, None, None
+        flat = g.contiguous().view(-1, outputs).numpy()
+        sums, g_bias = np.zeros((PARTS, inputs * kh * kw, outputs), flat.dtype), np.zeros((PARTS, outputs))
+        threads.run(_conv2d_gradient, threads.count(PARTS, g.numel()), events.indptr, events.indices, events.values, flat,
+                    sums, g_bias, ctx.geometry)
+        g_weight = torch.from_numpy(sums.sum(0)).view(inputs, kh, kw, outputs).permute(3, 0, 1, 2).contiguous()
+        return (None, g_weight if ctx.needs_input_grad[1] else None,
+                torch.from_numpy(g_bias.sum(0)).to(ctx.dtype) if ctx.needs_input_grad[2] else None, None, None)
 
 
 def _bias(bias: torch.Tensor | None, weight: torch.Tensor) -> Array:
@@ -186,14 +185,39 @@ def _linear(k: int, of: int, indptr: Array, indices: Array, values: Array, by_in
 
 
 @jit(nogil=True)
-def _linear_gradient(k: int, of: int, indptr: Array, indices: Array, values: Array, g: Array, by_input: Array) -> None:
-    # a thread owns outputs, so that it adds up each weight's gradient in the order of the events
-    low, high = k * g.shape[1] // of, (k + 1) * g.shape[1] // of
-    for r in range(len(g)):
+def _turned(indptr: Array, indices: Array, values: Array, features: int) -> tuple[Array, Array, Array]:
+    """The batch by feature: events starts[i] to starts[i + 1] of feature i, with their rows in order."""
+    starts = np.zeros(features + 1, np.int64)
+    for e in range(len(indices)):
+        starts[indices[e] + 1] += 1
+    for i in range(features):
+        starts[i + 1] += starts[i]
+    at, rows, amounts = starts.copy(), np.empty(len(indices), np.int32), np.empty(len(indices), np.float32)
+    for r in range(len(indptr) - 1):
         for e in range(indptr[r], indptr[r + 1]):
-            value, i = values[e], indices[e]
-            for o in range(low, high):
-                by_input[i, o] += value * g[r, o]
+            to = at[indices[e]]
+            at[indices[e]] = to + 1
+            rows[to], amounts[to] = r, values[e]
+    return starts, rows, amounts
+
+
+@jit(nogil=True)
+def _linear_gradient(k: int, of: int, starts: Array, rows: Array, amounts: Array, g: Array, by_input: Array) -> None:
+    # by feature: its row of weights stays in the cache, where by event all of them would pass through it
+    for i in range(k * len(by_input) // of, (k + 1) * len(by_input) // of):
+        for o in range(g.shape[1]):
+            by_input[i, o] = 0.0
+        for e in range(starts[i], starts[i + 1]):
+            amount, r = amounts[e], rows[e]
+            for o in range(g.shape[1]):
+                by_input[i, o] += amount * g[r, o]
+
+
+@jit(nogil=True)
+def _add_rows(g: Array, total: Array) -> None:
+    for r in range(len(g)):
+        for o in range(g.shape[1]):
+            total[o] += g[r, o]
 
 
 @jit(nogil=True)
@@ -226,11 +250,14 @@ def _conv2d(k: int, of: int, indptr: Array, indices: Array, values: Array, taps:
 
 @jit(nogil=True)
 def _conv2d_gradient(k: int, of: int, indptr: Array, indices: Array, values: Array, g: Array, sums: Array,
-                     geometry: tuple[int, ...]) -> None:
+                     g_bias: Array, geometry: tuple[int, ...]) -> None:
     h, w, oh, ow, kh, kw, sy, sx, py, px = geometry
     rows = len(indptr) - 1
     for part in range(k, len(sums), of):
         for r in range(part * rows // len(sums), (part + 1) * rows // len(sums)):
+            for place in range(r * oh * ow, (r + 1) * oh * ow):
+                for o in range(g.shape[1]):
+                    g_bias[part, o] += g[place, o]
             for e in range(indptr[r], indptr[r + 1]):
                 value = values[e]
                 c, i, j = indices[e] // (h * w), indices[e] // w % h, indices[e] % w

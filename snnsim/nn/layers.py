@@ -50,7 +50,8 @@ class Conv2d(torch.nn.Conv2d):
         flat = folded("Conv2d", x, 5, "[T, B, C, H, W]")
         if flat.shape[1] != self.in_channels:
             raise ValueError(f"Conv2d takes {self.in_channels} channels, got {tuple(x.shape)}")
-        return unfolded(super().forward(flat), x)
+        # channels last, as neurons and events give it: equal or up to three times faster on the CPU
+        return unfolded(super().forward(flat.contiguous(memory_format=torch.channels_last)), x)
 
 
 class SumPool2d(torch.nn.Module):

@@ -1,8 +1,8 @@
 """A NIR graph as plain data, and the HDF5 file that holds it.
 
 Layout (NIR 1.0): /version; /node/type = NIRGraph; /node/edges, strings [E, 2]; /node/nodes/<name>/ with `type`, one
-dataset a parameter and an optional group `metadata`; /node/metadata. Arrays carry a Fletcher checksum, so that a
-damaged file is found out. Format: Pedersen et al., Nature Communications 15 (2024).
+dataset a parameter and an optional group `metadata`; /node/metadata. HDF5 1.10's format and Fletcher filter put a
+checksum on everything, so that a damaged file is found out. Format: Pedersen et al., Nature Communications 15 (2024).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Graph:
 
 def write_graph(graph: Graph, path: str | os.PathLike[str]) -> None:
     """Write the graph to one file; an existing file is replaced only when the new one is complete."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as f:
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as f:
         _put(f, "version", VERSION)
         root = f.create_group("node")
         _put(root, "type", "NIRGraph")
@@ -94,12 +94,8 @@ def read_graph(path: str | os.PathLike[str], limit: int = 2 * 2**30) -> Graph:
     Errors: FileNotFoundError; ValueError that names the file, the node and what is allowed.
     """
     with reading_hdf5(path, "a NIR file") as f:
-        root = f.get("node")
-        if not isinstance(root, h5py.Group) or not isinstance(root.get("nodes"), h5py.Group):
-            raise ValueError(f"{path} is not a NIR file: it has no group /node/nodes")
         reader = _Reader(path, limit)
-        if reader.text(root, "type") != "NIRGraph":
-            raise ValueError(f"{path}: /node must be a NIRGraph, is {reader.text(root, 'type')!r}")
+        root = reader.root(f)
         nodes = {name: reader.node(name, root["nodes"][name]) for name in root["nodes"]}
         edges = reader.edges(root)
         for edge in edges:
@@ -107,15 +103,34 @@ def read_graph(path: str | os.PathLike[str], limit: int = 2 * 2**30) -> Graph:
                 if end not in nodes:
                     raise ValueError(f"{path}: the edge {edge[0]!r} -> {edge[1]!r} names node {end!r}, which is missing; "
                                      f"the nodes are {sorted(nodes)}")
-        own = root.get("metadata")
-        described = isinstance(own, h5py.Group) and PREFIX in own
-        return Graph(nodes, edges, reader.text(own, PREFIX) if described else "")
+        return Graph(nodes, edges, reader.description(root))
+
+
+def read_description(path: str | os.PathLike[str]) -> str:
+    """Our description in the file, empty in a file of another tool. Errors: as `read_graph`."""
+    with reading_hdf5(path, "a NIR file") as f:
+        reader = _Reader(path, 0)
+        return reader.description(reader.root(f))
 
 
 @dataclass
 class _Reader:
+    """path: for the complaints. left: bytes that the arrays may still take."""
+
     path: str | os.PathLike[str]
     left: int
+
+    def root(self, f: h5py.File) -> h5py.Group:
+        root = f.get("node")
+        if not isinstance(root, h5py.Group) or not isinstance(root.get("nodes"), h5py.Group):
+            raise ValueError(f"{self.path} is not a NIR file: it has no group /node/nodes")
+        if self.text(root, "type") != "NIRGraph":
+            raise ValueError(f"{self.path}: /node must be a NIRGraph, is {self.text(root, 'type')!r}")
+        return root
+
+    def description(self, root: h5py.Group) -> str:
+        own = root.get("metadata")
+        return self.text(own, PREFIX) if isinstance(own, h5py.Group) and PREFIX in own else ""
 
     def node(self, name: str, group: Any) -> Node:
         where = f"{self.path}: node {name!r}"

@@ -72,7 +72,8 @@ def _functions(rule: Rule) -> str:
 
 def encode(population: Population, encoding: Encoding, firing: Firing) -> Encoded:
     """The NIR node of a population. ValueError that names the population and the parameter that NIR cannot hold."""
-    rule, shape = rule_name(population), population.shape
+    rule_name(population)
+    shape = population.shape
     given = {k: np.broadcast_to(np.asarray(v, np.float64), shape) for k, v in population.parameters.items()}
     decay = given.get("decay", np.ones(shape))
     for name in ("decay", "keep"):

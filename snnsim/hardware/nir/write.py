@@ -7,6 +7,7 @@ import keyword
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -179,46 +180,44 @@ class _Writer:
 
         def flatten() -> tuple[int, ...]:
             if len(shape) == 3:
-                append("Flatten", {"input_type": np.array(shape, np.int64), "start_dim": np.int64(0), "end_dim": np.int64(-1)})
+                append("Flatten", {"input_type": np.array(shape, np.int64), "start_dim": np.array(0),
+                                   "end_dim": np.array(-1)})
             return (math.prod(shape),)
 
         if q.delay:
             append("Delay", {"delay": np.full(shape, q.delay * DT)})
+        gains = gains_of(q.name, [not isinstance(m, SumPool2d) for m in q.maps], self.encoded[q.target].gain)
         for i, m in enumerate(q.maps):
-            last = i == len(q.maps) - 1
             if isinstance(m, (Dense, Sparse)):
                 shape = flatten()
             elif len(shape) != 3:
                 raise ValueError(f"projection {q.name}, map {i} ({m}): NIR cannot reshape, and {q.source!r} is fed by a dense "
                                  "map, so that its neurons stand in a row; feed it by a convolution, or use a dense map here")
-            append(*self.node(q, m, shape, last))
+            append(*self.node(q, i, shape, gains[i]))
             shape = m.output_shape(shape)
         if len(self.shape(q.target)) == 1:
             shape = flatten()
         self.edges.append((chain[-1], self.node_of[q.target]))
         return chain[1:]
 
-    def node(self, q: Projection, m: Map, shape: tuple[int, ...], last: bool) -> tuple[str, dict[str, Value], dict[str, Value]]:
-        """Type, values and metadata of a map's node; the last of a chain bears the bias and the target's gain."""
-        target = self.network.population(q.target)
-        gain = self.encoded[q.target].gain if last else np.ones(1)
+    def node(self, q: Projection, i: int, shape: tuple[int, ...],
+             gain: Floats) -> tuple[str, dict[str, Value], dict[str, Value]]:
+        """Type, values and metadata of map i's node; the last of a chain bears the bias."""
+        m, target = q.maps[i], self.network.population(q.target)
         metadata: dict[str, Value] = {}
         bias = None
-        if last and q.bias is not None:
+        if i == len(q.maps) - 1 and q.bias is not None:
             bias = np.asarray(q.bias)
             metadata["bias"] = bias
         if isinstance(m, SumPool2d):
             if bias is not None:
                 raise ValueError(f"projection {q.name} ends in {m}, and a pooling node of NIR has no bias: put the pooling "
                                  "before the convolution, or leave out the bias")
-            if np.any(gain != 1.0):
-                raise ValueError(f"projection {q.name} ends in {m}, which has no weights to take the factor tau/dt of "
-                                 "encoding 'unit_r': export with encoding='tau_over_dt'")
             kernel, stride = np.array(m.kernel, np.int64), np.array(m.stride, np.int64)
             return "SumPool2d", {"kernel_size": kernel, "stride": stride, "padding": np.zeros(2, np.int64)}, {}
         if isinstance(m, Conv2d):
             weight = np.asarray(m.weight)
-            factor = self.by_channel(q, gain.reshape(target.shape) if last else gain, weight, "decay")
+            factor = self.by_channel(q, gain, weight, "decay")
             held = self.scaled(q, weight, factor.reshape(-1, 1, 1, 1), metadata)
             offset = np.zeros(len(weight), weight.dtype)
             if bias is not None:
@@ -226,7 +225,7 @@ class _Writer:
                 offset = self.times(q, self.by_channel(q, full, weight, "bias").astype(bias.dtype), factor)
             return "Conv2d", {"input_shape": np.array(shape[1:], np.int64), "weight": held,
                               "stride": np.array(m.stride, np.int64), "padding": np.array(m.padding, np.int64),
-                              "dilation": np.ones(2, np.int64), "groups": np.int64(1), "bias": offset}, metadata
+                              "dilation": np.ones(2, np.int64), "groups": np.array(1), "bias": offset}, metadata
         weight = self.dense(q, m, metadata)
         held = self.scaled(q, weight, gain.reshape(-1, 1), metadata)
         if bias is None:
@@ -240,9 +239,9 @@ class _Writer:
             return value.ravel()
         rows = value.reshape(len(weight), -1)
         if np.any(rows != rows[:, :1]):
-            raise ValueError(f"projection {q.name} ends in a convolution, whose NIR node holds one {what} for each channel, but "
-                             f"the {what} differs within a channel" + ("" if what == "bias" else
-                                                                       ": export with encoding='tau_over_dt'"))
+            advice = "" if what == "bias" else ": export with encoding='tau_over_dt'"
+            raise ValueError(f"projection {q.name} ends in a convolution, whose NIR node holds one {what} for each channel, "
+                             f"but the {what} differs within a channel{advice}")
         return rows[:, 0]
 
     def dense(self, q: Projection, m: Map, metadata: dict[str, Value]) -> Array:
@@ -276,6 +275,27 @@ class _Writer:
             raise ValueError(f"projection {q.name}: the weights times tau/dt are beyond {value.dtype}: export with "
                              "encoding='tau_over_dt'")
         return np.asarray(product)
+
+
+def gains_of(name: str, weighted: Sequence[bool], gain: Floats) -> list[Floats]:
+    """The gain of a projection's target, laid on the last map of the chain that has weights; 1 for the other maps.
+
+    weighted: for each map, whether it has weights. ValueError when no map can take the gain.
+    """
+    gains = [np.ones(1)] * len(weighted)
+    if np.all(gain == 1.0):
+        return gains
+    if not any(weighted):
+        raise ValueError(f"projection {name} only pools, and has no weights to take the factor tau/dt of encoding 'unit_r': "
+                         "export with encoding='tau_over_dt'")
+    bearer = max(i for i, w in enumerate(weighted) if w)
+    if bearer < len(weighted) - 1:
+        if np.any(gain != gain.flat[0]):
+            raise ValueError(f"projection {name} ends in a pooling, and the neurons that it feeds differ in decay: export with "
+                             "encoding='tau_over_dt'")
+        gain = gain.ravel()[:1]
+    gains[bearer] = gain
+    return gains
 
 
 def unscaled(held: Array, gain: Any) -> Array:

@@ -1,0 +1,1 @@
+"""One command per claim about speed, with the peers beside it in the same run: `python -m benchmarks NAME --json`."""

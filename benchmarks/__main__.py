@@ -1,0 +1,14 @@
+"""python -m benchmarks NAME [options] --json"""
+
+import typer
+
+from benchmarks import inference, scaling
+
+BENCHMARKS = {"inference": inference.inference, "scaling": scaling.scaling}
+
+app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
+for name, benchmark in BENCHMARKS.items():
+    app.command(name)(benchmark)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,5 @@
+"""Other tools, each in a process of its own: run our exports there and compare."""
+
+from snnsim.interop.nir_tools import TOOLS, run_nir, verify_nir
+
+__all__ = ["TOOLS", "run_nir", "verify_nir"]

@@ -1,0 +1,88 @@
+"""What the child processes share: read the graph and the counts, watch the neuron nodes, write their spikes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.hardware.nir.graph import read_description
+
+MISSING = 3  # exit code where the tool is not installed
+UNREACHED = 1e30  # a threshold that no membrane reaches, in float32
+NEURONS = ("LIF", "IF", "CubaLIF")
+
+Counts = NDArray[np.float32]
+
+
+def import_tool(name: str) -> Any:
+    """The tool's module; ends the process with an exit code of its own when it cannot be imported."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as e:
+        print(e, file=sys.stderr)
+        sys.exit(MISSING)
+
+
+def main(load: Callable[[Any], Any], batched: bool) -> None:
+    """Run the file argv[1] on the counts in argv[2] and write the spikes of each neuron node to argv[3].
+
+    load(graph) gives the tool's model, called as model(input, state) -> (output, state). batched: it takes [B, *input];
+    else [*input], and the samples run one after another.
+    """
+    path, given, result = sys.argv[1:]
+    graph, nodes = _read(path)
+    shape = tuple(int(n) for n in next(n for n in graph.nodes.values() if type(n).__name__ == "Input").input_type["input"])
+    with np.load(given, allow_pickle=False) as data:
+        counts = data["counts"]
+    if counts.shape[1:] == shape:
+        counts = counts[:, None]
+    if counts.shape[2:] != shape:
+        raise ValueError(f"counts has shape {counts.shape}, but the file's input is {shape}")
+    if batched:
+        spikes = _run(load(graph), nodes, counts)
+    else:
+        each = [_run(load(graph), nodes, counts[:, b]) for b in range(counts.shape[1])]
+        spikes = {name: np.stack([e[name] for e in each], 1) for name in nodes.values()}
+    np.savez(result, **spikes)  # type: ignore[arg-type]
+
+
+def _read(path: str) -> tuple[Any, dict[str, str]]:
+    """The graph, its silent readouts made neurons that never fire; and the population of each neuron node."""
+    nir = import_tool("nir")
+    graph = nir.read(path, type_check=False)
+    nodes = {name: name for name, node in graph.nodes.items() if type(node).__name__ in NEURONS}
+    for name, node in graph.nodes.items():
+        kind = type(node).__name__
+        if kind in ("LI", "I"):
+            never = {"r": node.r, "v_threshold": np.full_like(node.r, UNREACHED), "v_reset": np.zeros_like(node.r)}
+            graph.nodes[name] = nir.LIF(tau=node.tau, v_leak=node.v_leak, **never) if kind == "LI" else nir.IF(**never)
+    if text := read_description(path):
+        nodes.update({p["node"]: p["name"] for p in json.loads(text)["populations"] if p["node"] in nodes})
+    return graph, nodes
+
+
+def _run(model: Any, nodes: dict[str, str], counts: Counts) -> dict[str, NDArray[np.uint8]]:
+    """Step the model through counts [T, ...] from rest; hooks keep what each neuron module gives."""
+    torch = import_tool("torch")
+    kept: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in nodes.values()}
+
+    def keeper(name: str) -> Callable[..., None]:
+        def keep(_module: Any, _inputs: Any, output: Any) -> None:
+            spikes = output[0] if isinstance(output, tuple) else output
+            kept[name].append((spikes.numpy() != 0).astype(np.uint8))
+        return keep
+
+    modules = dict(model.named_modules())
+    for node, name in nodes.items():
+        modules[node].register_forward_hook(keeper(name))
+    state = None
+    with torch.no_grad():
+        for step in counts:
+            _, state = model(torch.from_numpy(step), state)
+    return {name: np.stack(steps) for name, steps in kept.items()}

@@ -1,0 +1,90 @@
+"""Run a NIR file in the tools that read NIR, to check an export where it will be used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import snnsim
+from snnsim import engine
+from snnsim.hardware import MatchReport, nir
+from snnsim.hardware.verify import compare, first_divergences
+from snnsim.network import Network
+from snnsim.rule import one_of
+
+Tool = Literal["snntorch", "spikingjelly", "norse"]
+INSTALL = {"snntorch": 'pip install "snnsim[interop]" snntorch', "spikingjelly": 'pip install "snnsim[interop]"',
+           "norse": 'pip install "snnsim[interop]" && pip install --no-deps norse'}
+TOOLS = tuple(INSTALL)
+MISSING = 3  # exit code of a child that cannot import its tool
+
+
+def run_nir(path: str | os.PathLike[str], counts: ArrayLike, tool: Tool, *, python: str | os.PathLike[str] = sys.executable,
+            timeout: float = 300.0) -> dict[str, NDArray[np.uint8]]:
+    """Load a NIR file in another tool, feed it counts step by step, and give the spikes of each neuron node.
+
+    counts: [T, *input] or [T, B, *input], finite. tool: "snntorch", "spikingjelly" or "norse", imported by `python` in a
+    process of its own. timeout: s. Result: by population (by node name in files of others), 0 or 1, [T, B, *node].
+    The tools read no LI and no I node: they are given as LIF (IF) nodes whose threshold is never reached.
+
+    Errors: ImportError that says how to install the tool; ValueError for counts that fit no input; RuntimeError with
+    the tool's own last words when it cannot read or run the file; TimeoutError.
+    """
+    one_of("tool", tool, TOOLS)
+    array = np.asarray(counts)
+    if array.dtype.kind not in "buif" or array.ndim < 2 or not np.isfinite(array).all():
+        raise ValueError(f"counts must be finite numbers [T, *input] or [T, B, *input], got {array.dtype} {array.shape}")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    with tempfile.TemporaryDirectory(prefix="snnsim-") as folder:
+        given, result = os.path.join(folder, "in.npz"), os.path.join(folder, "out.npz")
+        np.savez(given, counts=array.astype(np.float32))
+        command = [os.fspath(python), "-m", f"snnsim.interop.{tool}_nir", os.path.abspath(path), given, result]
+        root = os.path.dirname(os.path.dirname(os.path.abspath(snnsim.__file__)))
+        search = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=folder,
+                                  env={**os.environ, "PYTHONPATH": search, "PYTHONWARNINGS": "ignore"})
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{tool} did not finish {path} within {timeout:g} s") from None
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        if done.returncode == MISSING:
+            raise ImportError(f"{tool} cannot be imported by {python} ({last}): {INSTALL[tool]}")
+        if done.returncode != 0:
+            raise RuntimeError(f"{tool} cannot run {path}: {last}")
+        with np.load(result, allow_pickle=False) as spikes:
+            return {name: spikes[name] for name in spikes.files}
+
+
+def verify_nir(path: str | os.PathLike[str], network: Network, counts: ArrayLike, tool: Tool, *,
+               python: str | os.PathLike[str] = sys.executable, timeout: float = 300.0) -> MatchReport:
+    """Run the exported file in another tool and the network in our engine, and compare all spikes.
+
+    counts: [T, B, *input] or [T, *input]. Of predictions only those by spike counts are compared; for a readout by
+    membrane, which the tools do not have, predictions count as equal and the score difference is 0.
+
+    Errors: as `run_nir`.
+    """
+    array: NDArray[Any] = np.asarray(counts, network.dtype)
+    array = array[:, None] if array.shape[1:] == network.input.shape else array
+    result = engine.run(network, array)
+    rules = {p.name: p.rule for p in network.populations}
+    expected = {n: s.dense() for n, s in result.spikes.items() if (rule := rules[n]) and rule.fires}
+    spikes = run_nir(path, array, tool, python=python, timeout=timeout)
+    found = {n: spikes[n].reshape(a.shape) for n, a in expected.items() if n in spikes}
+    told = nir.describe(path)
+    layers = compare(expected, found)
+    equal, difference = array.shape[1], 0.0
+    if network.readout == "count":
+        scores = found[network.output].sum(0).reshape(array.shape[1], -1)
+        equal = int(np.sum(np.argmax(scores, 1) == result.prediction))
+        difference = float(np.abs(scores - result.scores).max())
+    return MatchReport(os.fspath(path), array.shape[1], layers, first_divergences(network, network, array, expected, found),
+                       equal, difference, told.lossy if told else (), told.kept if told else (), ran_in=tool)

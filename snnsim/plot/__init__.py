@@ -1,0 +1,15 @@
+"""Pictures, each a matplotlib Figure: nothing is shown and no global state is touched; `save` writes one to a file."""
+
+from snnsim.plot.activity import activity
+from snnsim.plot.confusion import confusion
+from snnsim.plot.events import events
+from snnsim.plot.match import match
+from snnsim.plot.membranes import membranes
+from snnsim.plot.network import network
+from snnsim.plot.raster import raster
+from snnsim.plot.readout import readout
+from snnsim.plot.saving import save, svg
+from snnsim.plot.training import training
+
+__all__ = ["activity", "confusion", "events", "match", "membranes", "network", "raster", "readout", "save", "svg",
+           "training"]
