@@ -2,9 +2,9 @@
 
 import typer
 
-from benchmarks import inference, scaling
+from benchmarks import inference, neuron, scaling, startup
 
-BENCHMARKS = {"inference": inference.inference, "scaling": scaling.scaling}
+BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scaling": scaling.scaling, "startup": startup.startup}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

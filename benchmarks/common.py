@@ -30,7 +30,8 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def interleave(contestants: Mapping[str, Callable[[], float]], rounds: int, repeats: Mapping[str, int]) -> dict[str, list[float]]:
+def interleave(contestants: Mapping[str, Callable[[], float]], rounds: int,
+               repeats: Mapping[str, int]) -> dict[str, list[float]]:
     """Seconds of each contestant. All take turns, so that what else the machine does falls on all of them; one that is
     quick runs `repeats` times a turn."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
@@ -52,7 +53,8 @@ def machine() -> dict[str, Any]:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        model = next((line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line), model)
+        named = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = named[0] if named else model
     return {"cpu": model, "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version(),
             "numpy": numpy.__version__, "numba": numba.__version__}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,17 @@ PEERS = ("floor", "torch", "spikingjelly")
 def weights() -> list[np.ndarray]:
     """Random weights with which the hidden neurons fire in 4-5 % of the steps."""
     rng = np.random.default_rng(0)
-    made = []
-    for (inputs, outputs), gain, mean in zip(zip(SIZES[:-1], SIZES[1:], strict=True), (0.9, 0.7, 0.6), (0.004, 0, 0), strict=True):
-        made.append((rng.normal(size=(outputs, inputs)) * gain * 0.35 / np.sqrt(inputs * 0.02) + mean).astype(np.float32))
-    return made
+    gains, means = (0.315, 0.245, 0.21), (0.004, 0.0, 0.0)
+    return [(rng.normal(size=(outputs, inputs)) * gain / np.sqrt(inputs * 0.02) + mean).astype(np.float32)
+            for (inputs, outputs), gain, mean in zip(pairwise(SIZES), gains, means, strict=True)]
 
 
 def network(layers: list[np.ndarray]) -> Network:
     names = ("input", "hidden1", "hidden2", "output")
-    rule, parameters = LIF().rule, {"decay": DECAY, "theta": np.float32(1.0)}
-    return Network(
-        (Population("input", SIZES[:1]), *(Population(n, (s,), rule, parameters) for n, s in zip(names[1:], SIZES[1:], strict=True))),
-        tuple(Projection(a, b, (Dense(w),)) for a, b, w in zip(names[:-1], names[1:], layers, strict=True)), readout="count")
+    parameters = {"decay": DECAY, "theta": np.float32(1.0)}
+    neurons = [Population(n, (s,), LIF().rule, parameters) for n, s in zip(names[1:], SIZES[1:], strict=True)]
+    projections = [Projection(*ends, (Dense(w),)) for ends, w in zip(pairwise(names), layers, strict=True)]
+    return Network((Population("input", SIZES[:1]), *neurons), tuple(projections), readout="count")
 
 
 class Bare:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -17,6 +18,8 @@ from snnsim.neurons import LIF
 
 ACTIVITY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 ROUNDS = 15
+
+Plot = Annotated[Path | None, typer.Option(help="Write the picture here, for example docs/scaling.png.")]
 
 
 class Batch:
@@ -63,16 +66,15 @@ def cases() -> list[tuple[str, float, Network, Batch]]:
     return found
 
 
-def scaling(threads: Threads = 1, as_json: AsJson = False,
-            plot: Annotated[Path | None, typer.Option(help="Write the picture here, for example docs/scaling.png.")] = None) -> None:
+def scaling(threads: Threads = 1, as_json: AsJson = False, plot: Plot = None) -> None:
     """Time of one sample against the share of active inputs, the number of steps, and the number of neurons."""
     rows: list[dict[str, Any]] = []
     for axis, value, network, batch in cases():
         event, clock = (engine.run(network, batch, mode=m, threads=threads, exact=True) for m in ("event", "clock"))
         if any(not np.array_equal(event.spikes[n].dense(), clock.spikes[n].dense()) for n in event.spikes):
             refuse(f"event-driven and clock-driven spikes differ at {axis} {value}")
-        times = interleave({m: lambda m=m: seconds(lambda: engine.run(network, batch, mode=m, threads=threads))
-                            for m in ("event", "clock")}, ROUNDS, {})
+        timed = partial(_seconds, network, batch, threads)
+        times = interleave({m: partial(timed, m) for m in ("event", "clock")}, ROUNDS, {})
         for mode, result in (("event", event), ("clock", clock)):
             rows.append({"axis": axis, "value": value, "mode": mode, **spread(times[mode]), "events": len(batch.indices),
                          "synaptic_events": sum(result.synaptic_events.values()), "updates": round(result.updates, 5),
@@ -80,6 +82,10 @@ def scaling(threads: Threads = 1, as_json: AsJson = False,
     if plot is not None:
         draw(rows, plot)
     report("scaling", rows, {}, as_json)
+
+
+def _seconds(network: Network, batch: Batch, threads: int, mode: Literal["event", "clock"]) -> float:
+    return seconds(lambda: engine.run(network, batch, mode=mode, threads=threads))
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -93,7 +99,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     for ax, (axis, label) in zip(axes, labels.items(), strict=True):
         for mode, colour in (("clock", "tab:gray"), ("event", "tab:blue")):
             chosen = [r for r in rows if r["axis"] == axis and r["mode"] == mode]
-            ax.loglog([r["value"] for r in chosen], [r["median_ms"] for r in chosen], "o-", color=colour, label=f"{mode}-driven")
+            x, y = zip(*[(r["value"], r["median_ms"]) for r in chosen], strict=True)
+            ax.loglog(x, y, "o-", color=colour, label=f"{mode}-driven")
         ax.set_xlabel(label)
         ax.set_ylabel("ms a sample, one thread")
         ax.set_ylim(bottom=min(r["median_ms"] for r in rows if r["axis"] == axis) / 3)

@@ -126,12 +126,19 @@ def test_parameters_of_a_channel_or_a_neuron(parameter_shape: tuple[int, ...]) -
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("detach", [False, True])
 @pytest.mark.parametrize("neuron", NEURONS, ids=IDS)
-def test_every_neuron_surrogate_and_parameter_shape(neuron: Neuron, detach: bool, dtype: torch.dtype) -> None:
+def test_every_neuron_and_parameter_shape(neuron: Neuron, detach: bool, dtype: torch.dtype) -> None:
     for steps in (1, 2, 257):
         for n in (1, 31, 33, 1023):
             compare(neuron, steps, (2, n), dtype, (), detach=detach)
             compare(neuron, steps, (2, n), dtype, (n,), detach=detach)
             compare(neuron, steps, (2, n, 1, 1), dtype, (n, 1, 1), detach=detach)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("detach", [False, True])
+@pytest.mark.parametrize("neuron", [LIF(reset="hard"), AdaptiveLIF(), UPSTROKE], ids=lambda n: n.rule.name)
+def test_every_surrogate_with_other_neurons(neuron: Neuron, detach: bool, dtype: torch.dtype) -> None:
     for surrogate in nn.SURROGATES:
         compare(neuron, 100, (2, 33), dtype, (), surrogate, detach)
 

@@ -60,7 +60,7 @@ def test_deepcopy_and_state_dict_after_forward() -> None:
     x = spikes(6, 2, 2, 10, 10)
     net(x)[0].sum().backward()
     with torch.no_grad():
-        net[2].raw["decay"] += 0.3
+        net[2].raw_decay += 0.3
     twin = copy.deepcopy(net).eval()
     fresh = small_net()
     fresh.load_state_dict(net.state_dict())  # before set_dt: the parameters do not wait for the time step
@@ -73,7 +73,7 @@ def test_deepcopy_and_state_dict_after_forward() -> None:
 def test_channels_last_gives_the_same() -> None:
     neuron = nn.Neuron(CubaLIF(), learn=("decay",), shape=(4, 1, 1), dt=1.0)
     with torch.no_grad():
-        neuron.raw["decay"] += torch.linspace(-1.0, 1.0, 4).view(4, 1, 1)
+        neuron.raw_decay += torch.linspace(-1.0, 1.0, 4).view(4, 1, 1)
     x = torch.randn(7, 3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
     last = x.movedim(2, 4).contiguous().movedim(4, 2)
     state = tuple(torch.randn(3, 4, 5, 6) for _ in range(2))
@@ -81,7 +81,7 @@ def test_channels_last_gives_the_same() -> None:
     for value in (x, last):
         value = value.detach().requires_grad_()
         out, end = neuron(value, state)
-        g = torch.autograd.grad(out.sum() + sum(v.sum() for v in end), [value, neuron.raw["decay"]])
+        g = torch.autograd.grad(out.sum() + sum(v.sum() for v in end), [value, neuron.raw_decay])
         results.append((out, *end, *g))
     assert results[1][0].movedim(2, 4).is_contiguous() and results[1][3].movedim(2, 4).is_contiguous()
     for a, b in zip(results[0][:-1], results[1][:-1], strict=True):
@@ -103,7 +103,7 @@ def test_inputs_of_any_memory_order() -> None:
 
 def test_learned_parameters_start_at_the_neurons_own_and_stay_valid() -> None:
     neuron = nn.Neuron(AdaptiveLIF(tau=20.0, theta=0.7, beta=0.3), learn=("decay", "theta", "beta"))
-    assert set(dict(neuron.named_parameters())) == {"raw.decay", "raw.theta", "raw.beta"}
+    assert set(dict(neuron.named_parameters())) == {"raw_decay", "raw_theta", "raw_beta"}
     neuron.set_dt(5.0)
     p = neuron.step_parameters()
     assert list(p) == ["decay", "rho", "theta", "beta"]
@@ -128,7 +128,7 @@ def test_a_free_parameter_of_ones_own() -> None:
     out, _ = neuron(torch.zeros(3, 1, 1))
     assert out.flatten().tolist() == [-0.25, -0.375, -0.4375]
     out.sum().backward()
-    assert neuron.raw["rest"].grad.item() == 1.0 + 1.5 + 1.75
+    assert neuron.raw_rest.grad.item() == 1.0 + 1.5 + 1.75
 
 
 @pytest.mark.parametrize(("build", "sentence"), [
@@ -164,11 +164,12 @@ def test_nan_and_infinity_are_not_silent(value: float, neuron: object) -> None:
     (lambda: nn.Neuron(LIF())(torch.zeros(1, 1, 1)), "the time step is not set: pass dt=... to fit, or call "
                                                      "snnsim.nn.set_dt(net, dt)"),
     (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(3, 4)), "x must be [T, B, ...]"),
-    (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(0, 1, 4)), "at least one step"),
+    (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(0, 1, 4)), "at least three dimensions and one value, got (0, 1, 4)"),
     (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(1, 1, 4).half()), "x must be float32 or float64 on the CPU"),
     (lambda: nn.Neuron(LIF(), dt=1.0)([1.0]), "x must be a tensor [T, B, ...], got list"),
     (lambda: nn.Neuron(LIF(), dt=1.0)((torch.zeros(1, 1, 4), torch.zeros(1, 1, 4))), "a tuple of 1 tensors, got 2"),
     (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(1, 1, 4), (torch.zeros(4),)), "state must be a tuple of 1 tensors"),
+    (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(1, 1, 4), (torch.full((1, 4), math.nan),)), "the state holds NaN"),
     (lambda: nn.Neuron(LIF(), dt=1.0, learn=("decay",), shape=(3,))(torch.zeros(1, 1, 4)),
      "decay of shape (3,) does not fit neurons of shape (4,)"),
     (lambda: nn.Linear(3, 2)(torch.zeros(1, 3)), "Linear takes a tensor [T, B, N], got (1, 3)"),

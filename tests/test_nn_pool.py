@@ -64,7 +64,7 @@ def test_no_live_buffer_is_handed_out_twice(operations: list[tuple[str, int]]) -
         if operation == "take":
             live.append((pool.take((1 + n % 3, WORDS), (torch.float32, torch.float64)[n % 2]).fill_(mark), mark))
         elif operation == "collect":
-            gc.collect()
+            gc.collect(0)
         elif live:
             tensor, value = live.pop(n % len(live))
             if operation == "view":

@@ -2,11 +2,15 @@
 
 The kernel takes sites (runs of neighbouring neurons) and, for each: catches up on the silent steps it slept, charges,
 fires, resets, evaluates the bound that says whether it may sleep again, and lists its spikes.
+
+An address, and not a function that the loop knows, so that a new rule compiles in a second and the loop never again.
 """
 
 from __future__ import annotations
 
+import re
 import threading
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -45,7 +49,7 @@ class NoAlias(Compiler):
         return super().define_pipelines()
 
 
-@njit(error_model="numpy", _nrt=False, forceinline=True, pipeline_class=NoAlias)
+@njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
 def one_step({arrays}, fired):
     awake = 0
     for j in range(v0.size):
@@ -58,7 +62,7 @@ def one_step({arrays}, fired):
     return awake
 
 
-@njit(error_model="numpy", _nrt=False, forceinline=True, pipeline_class=NoAlias)
+@njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
 def silent_step({own}):
     for j in range(v0.size):
         {load}
@@ -66,7 +70,7 @@ def silent_step({own}):
         {store}
 
 
-@njit(error_model="numpy", _nrt=False, forceinline=True, pipeline_class=NoAlias)
+@njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
 def leap(k, {own}):
     for j in range(v0.size):
         {load}
@@ -74,7 +78,7 @@ def leap(k, {own}):
         {store}
 
 
-@njit(error_model="numpy", _nrt=False, forceinline=True, pipeline_class=NoAlias)
+@njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
 def leap_alike(k, {own}):
     {load_first}
     for j in range(v0.size):
@@ -83,8 +87,9 @@ def leap_alike(k, {own}):
         {store}
 
 
-@njit(error_model="numpy", _nrt=False, forceinline=True)
+@njit(error_model="numpy", _nrt=False)
 def list_spikes(low, n, fired, words, hits, out, spikes):
+    # first the words that hold a spike, then their bytes: a branch on every byte would be mispredicted at every spike
     for j in range(n, (n + 7) & -8):
         fired[j] = 0
     found = 0
@@ -146,12 +151,9 @@ LOCK = threading.Lock()
 
 def update_text(rule: Rule, dtype: str) -> str:
     """The kernel's source for this rule. Names are positions, so rules that compute the same share a kernel."""
-    states = [f"v{i}" for i in range(len(rule.states))]
-    held = [f"h{i}" for i in range(len(rule.states))]
-    inputs = [f"x{i}" for i in range(len(rule.inputs))]
-    parameters = [f"p{i}" for i in range(len(rule.parameters))]
-    names = {**dict(zip(rule.states, held, strict=True)), **{n: f"q{i}" for i, n in enumerate(rule.parameters)}}
-    driven = {**names, **{n: f"i{i}" for i, n in enumerate(rule.inputs)}}
+    held, parameters = numbered("h", rule.states), numbered("q", rule.parameters)
+    names = dict(zip(rule.states + rule.parameters, held + parameters, strict=True))
+    driven = {**names, **dict(zip(rule.inputs, numbered("i", rule.inputs), strict=True))}
 
     def lines(role: str, renamed: dict[str, str], targets: list[str]) -> list[str]:
         body, results = print_lines(rule.trace(role), renamed, prefix=f"{role}_")
@@ -163,36 +165,28 @@ def update_text(rule: Rule, dtype: str) -> str:
                 "s = F(1.0) if spike else F(0.0)", *lines("reset", {**names, "s": "s"}, held)]
     if rule.bound is not None:
         fire += [*lines("bound", names, ["b"]), "awake += 0 if b < F(0.0) else 1"]  # NaN keeps a neuron awake
-    own = ", ".join(states + parameters)
-    filled = {
-        "dtype": dtype, "arrays": ", ".join([*inputs, *(f"r{i}" for i in range(len(inputs))), own]), "own": own,
-        "load_states": [f"{h} = {v}[j]" for h, v in zip(held, states, strict=True)],
-        "load_first": [f"q{i} = {p}[0]" for i, p in enumerate(parameters)] or ["pass"],
-        "load": [f"{h} = {v}[j]" for h, v in zip(held, states, strict=True)]
-        + [f"q{i} = {p}[j]" for i, p in enumerate(parameters)],
-        "load_inputs": [f"i{i} = {x}[j]" for i, x in enumerate(inputs)],
-        "charge": lines("charge", driven, held), "fire": fire,
-        "silent": _silent_lines(rule, names, held),
-        "leap": lines("leap", {**names, "k": "k"}, held) if rule.leap else ["pass"],
-        "store": [f"{v}[j] = {h}" for h, v in zip(held, states, strict=True)],
-        "store_inputs": [f"{x}[j] = r{i}[j]" for i, x in enumerate(inputs)],
-        "inputs": len(inputs), "states": len(states), "parameters": len(parameters),
+    load_states = [f"h{i} = v{i}[j]" for i in range(len(rule.states))]
+    own = numbered("v", rule.states) + numbered("p", rule.parameters)
+    runs = (("x", "x", rule.inputs), ("r", "rest", rule.inputs), ("v", "v", rule.states), ("p", "p", rule.parameters))
+    blocks = {
+        "load": [*load_states, *(f"{q} = p{i}[j]" for i, q in enumerate(parameters))],
+        "load_states": load_states, "load_first": [f"{q} = p{i}[0]" for i, q in enumerate(parameters)],
+        "load_inputs": [f"i{i} = x{i}[j]" for i in range(len(rule.inputs))],
+        "charge": lines("charge", driven, held), "fire": fire, "silent": _silent_lines(rule, names, held),
+        "leap": lines("leap", {**names, "k": "k"}, held) if rule.leap else [],
+        "store": [f"v{i}[j] = h{i}" for i in range(len(rule.states))],
+        "store_inputs": [f"x{i}[j] = r{i}[j]" for i in range(len(rule.inputs))],
         "slices": [f"{name}{i} = {array}[{i} * size + low: {i} * size + high]"
-                   for name, array, count in (("x", "x", len(inputs)), ("r", "rest", len(inputs)),
-                                              ("v", "v", len(states)), ("p", "p", len(parameters)))
-                   for i in range(count)],
-        "leaps": rule.leap is not None, "fires": rule.fires}
-    text = TEMPLATE
-    for key, value in filled.items():
-        if isinstance(value, list):
-            at = text.index("{" + key + "}")
-            while at >= 0:
-                indent = at - text.rindex("\n", 0, at) - 1
-                text = text[:at] + ("\n" + " " * indent).join(value) + text[at + len(key) + 2:]
-                at = text.find("{" + key + "}")
-        else:
-            text = text.replace("{" + key + "}", str(value))
-    return text
+                   for name, array, of in runs for i in range(len(of))]}
+    words = {"arrays": ", ".join(numbered("x", rule.inputs) + numbered("r", rule.inputs) + own), "own": ", ".join(own),
+             "inputs": len(rule.inputs), "states": len(rule.states), "parameters": len(rule.parameters),
+             "leaps": rule.leap is not None, "fires": rule.fires}
+    text = re.sub(r"^( +)\{(\w+)\}\n", lambda m: "".join(f"{m[1]}{line}\n" for line in blocks[m[2]]), TEMPLATE, flags=re.M)
+    return re.sub(r"\{(\w+)\}", lambda m: str(words[m[1]]), text)
+
+
+def numbered(letter: str, of: Sequence[str]) -> list[str]:
+    return [f"{letter}{i}" for i in range(len(of))]
 
 
 def _silent_lines(rule: Rule, names: dict[str, str], held: list[str]) -> list[str]:

@@ -29,7 +29,7 @@ class Neuron(Stateful):
     width: its width, where it shall not be the surrogate's own. detach_reset: the spike is a constant inside reset.
     dt: ms a step, or None until `set_dt` (which `fit` calls).
 
-    learn: the step parameters to learn. Each becomes a Parameter `raw.<name>` that starts at zero and is the distance
+    learn: the step parameters to learn. Each becomes a Parameter `raw_<name>` that starts at zero and is the distance
     from the neuron's own value p, in a coordinate in which every number is allowed:
         "unit"      in (0, 1):  sigmoid(log(p / (1 - p)) + raw)       decay, keep and rho, unless told otherwise
         "positive"  above 0:    p exp(raw)                            theta and beta, unless told otherwise
@@ -53,10 +53,10 @@ class Neuron(Stateful):
         self.surrogate = surrogate_of(surrogate, width)
         self.detach_reset = detach_reset
         self.learn = _kinds(neuron.rule, learn)
-        self.raw = torch.nn.ParameterDict({n: torch.nn.Parameter(torch.zeros(tuple(shape))) for n in self.learn})
+        for name in self.learn:
+            self.register_parameter(f"raw_{name}", torch.nn.Parameter(torch.zeros(tuple(shape))))
         self.dt: float | None = None
         self._start: dict[str, torch.Tensor] = {}
-        self._loop = Loop(neuron.rule, self.surrogate.slope, self.surrogate.width, detach_reset)
         if dt is not None:
             self.set_dt(dt)
 
@@ -80,27 +80,26 @@ class Neuron(Stateful):
         """The parameters of one step as they are now, by name; those that are learned with their gradients."""
         if self.dt is None:
             raise ValueError("the time step is not set: pass dt=... to fit, or call snnsim.nn.set_dt(net, dt)")
-        return {name: start if name not in self.learn
-                else _FROM_RAW[self.learn[name]](start.to(self.raw[name].dtype), self.raw[name])
-                for name, start in self._start.items()}
+        values = dict(self._start)
+        for name, kind in self.learn.items():
+            raw = self.get_parameter(f"raw_{name}")
+            values[name] = _FROM_RAW[kind](values[name].to(raw.dtype), raw)
+        return values
 
     def forward(self, x: torch.Tensor | tuple[torch.Tensor, ...],
                 state: Sequence[torch.Tensor] | None = None) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         inputs = x if isinstance(x, tuple) else (x,)
         self._check(inputs, state)
         shape = inputs[0].shape[2:]
-        parameters = [self._fit(name, p.to(inputs[0].dtype), shape) for name, p in self.step_parameters().items()]
+        parameters = [_fitting(name, p.to(inputs[0].dtype), shape) for name, p in self.step_parameters().items()]
+        loop = Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
         if not _channels_last(inputs[0]):
-            return self._run(inputs, state, parameters)
+            return loop(inputs, state, parameters)
         inputs = tuple(i.movedim(2, 4) for i in inputs)
         state = None if state is None else [v.movedim(1, 3) for v in state]
         parameters = [p if p.numel() == 1 else p.reshape((1,) * (3 - p.ndim) + p.shape).movedim(0, 2) for p in parameters]
-        out, after = self._run(inputs, state, parameters)
+        out, after = loop(inputs, state, parameters)
         return out.movedim(4, 2), tuple(v.movedim(3, 1) for v in after)
-
-    def _run(self, inputs: Sequence[torch.Tensor], state: Sequence[torch.Tensor] | None,
-             parameters: Sequence[torch.Tensor]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        return self._loop(inputs, state, parameters)
 
     def _check(self, inputs: tuple[torch.Tensor, ...], state: Sequence[torch.Tensor] | None) -> None:
         rule, first = self.rule, inputs[0]
@@ -108,8 +107,8 @@ class Neuron(Stateful):
             if not isinstance(i, torch.Tensor):
                 raise ValueError(f"x must be a tensor [T, B, ...], got {type(i).__name__}: events go into Linear, Conv2d, "
                                  "SumPool2d or Flatten first")
-            if i.ndim < 3 or not len(i):
-                raise ValueError(f"x must be [T, B, ...] with at least one step and three dimensions, got {tuple(i.shape)}")
+            if i.ndim < 3 or not i.numel():
+                raise ValueError(f"x must be [T, B, ...] with at least three dimensions and one value, got {tuple(i.shape)}")
             if i.dtype not in KINDS or i.device.type != "cpu":
                 raise ValueError(f"x must be float32 or float64 on the CPU, got {i.dtype} on {i.device}")
             if i.shape != first.shape or i.dtype != first.dtype:
@@ -124,13 +123,8 @@ class Neuron(Stateful):
                 not isinstance(v, torch.Tensor) or v.shape != first.shape[1:] or v.dtype != first.dtype for v in state):
             raise ValueError(f"state must be a tuple of {len(rule.states)} tensors {rule.states} of shape "
                              f"{tuple(first.shape[1:])} and {first.dtype}")
-
-    def _fit(self, name: str, p: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        if p.ndim:
-            lead = len(shape) - p.ndim
-            if lead < 0 or any(a not in (1, b) for a, b in zip(p.shape, shape[lead:], strict=True)):
-                raise ValueError(f"{name} of shape {tuple(p.shape)} does not fit neurons of shape {tuple(shape)}")
-        return p
+        if not all(bool(torch.isfinite(v).all()) for v in state):
+            raise ValueError("the state holds NaN or infinity")
 
     def extra_repr(self) -> str:
         learned = f", learn={dict(self.learn)}" if self.learn else ""
@@ -172,6 +166,14 @@ def _kinds(rule: Rule, learn: Sequence[str] | Mapping[str, Kind]) -> dict[str, K
         one_of(f"learn[{name!r}]", kind, _TO_RAW)
         kinds[name] = kind
     return kinds
+
+
+def _fitting(name: str, p: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """The parameter, if it broadcasts to neurons of this shape without making it larger."""
+    lead = len(shape) - p.ndim
+    if lead < 0 or any(a not in (1, b) for a, b in zip(p.shape, shape[lead:], strict=True)):
+        raise ValueError(f"{name} of shape {tuple(p.shape)} does not fit neurons of shape {tuple(shape)}")
+    return p
 
 
 def _channels_last(x: torch.Tensor) -> bool:

@@ -38,6 +38,7 @@ def activity(counts: Mapping[str, ArrayLike], network: Network) -> Figure:
     a.set_yticklabels([p.name for p in firing])
     a.margins(x=0.35)
     a.set_xlim(left=0.0)
+    a.xaxis.set_major_formatter("{x:,.0f}")
     a.invert_yaxis()
     a.tick_params(axis="y", length=0)
     return figure

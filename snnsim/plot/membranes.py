@@ -40,7 +40,9 @@ def membranes(result: Result, network: Network, population: str, neurons: Sequen
         raise ValueError(f"neurons of {population!r} are numbered from 0 to {p.size - 1}, got {list(neurons)}")
     dt = network.time.dt
     time = (np.arange(len(traces)) + 1.0) * dt
-    theta = np.broadcast_to(p.parameters["theta"], p.shape).ravel() if "theta" in p.parameters else None
+    state = p.rule.states[-1] if p.rule else "state"
+    drawn = "theta" in p.parameters and state == "v"  # of an adaptive neuron the last state is its adaptation
+    theta = np.broadcast_to(p.parameters["theta"], p.shape).ravel() if drawn else None
     figure, axes = panels(9.0, 0.75 + 1.1 * len(neurons), len(neurons), 1, sharex=True)
     for i, (n, a) in enumerate(zip(neurons, axes[:, 0], strict=True)):
         fired = step[neuron == n]
@@ -49,14 +51,14 @@ def membranes(result: Result, network: Network, population: str, neurons: Sequen
         top = float(v.max())
         if theta is not None:
             a.axhline(float(theta[n]), color=ORANGE, linestyle="--", linewidth=1.0)
-            a.annotate("threshold", (1.0, float(theta[n])), xycoords=a.get_yaxis_transform(), ha="right", va="bottom",
-                       fontsize=7, color=ORANGE)
+            a.annotate("threshold", (1.005, float(theta[n])), xycoords=a.get_yaxis_transform(), ha="left",
+                       va="center", fontsize=7, color=ORANGE)
             top = max(top, float(theta[n]))
         low = min(0.0, float(v.min()))
         peak = top + 0.45 * (top - low)
         a.vlines((fired + 1.0) * dt, v[fired], peak, color=colour, linewidth=1.4)
         a.set_title(f"neuron {n}{_place(n, p.shape)}: {count(len(fired))} spike{'' if len(fired) == 1 else 's'}")
-        a.set(ylabel=p.rule.states[-1] if p.rule else "state", ylim=(low - 0.12 * (peak - low), peak))
+        a.set(ylabel=f"{'membrane ' if state == 'v' else ''}{state}", ylim=(low - 0.12 * (peak - low), peak))
         a.axhline(0.0, color=GREY, linewidth=0.5)
     axes[-1, 0].set(xlabel="time (ms)", xlim=(0.0, time[-1]))
     figure.align_ylabels()

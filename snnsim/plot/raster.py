@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from snnsim.network import Network
 
 
+CROWDED = 3000  # spikes in a panel from which dots hide each other
+
+
 @styled
 def raster(result: Result, network: Network, sample: int = 0, recording: Recording | None = None) -> Figure:
     """A panel for each population that can fire, a dot for each spike; time in ms.
 
+    Where dots would cover each other, a panel shows the share of neighbouring neurons that fire, darker for more.
     sample: which of the result's samples. recording: the same sample's events, drawn in a panel on top.
     Errors: ValueError when the network has no population that fires, or there is no such sample.
     """
@@ -40,9 +44,14 @@ def raster(result: Result, network: Network, sample: int = 0, recording: Recordi
         mine = spikes.sample == sample
         step, neuron = spikes.step[mine], spikes.neuron[mine]
         fired = len(np.unique(neuron))
-        _dots(a, (step + 0.5) * dt, neuron, COLOURS[i % len(COLOURS)])
+        colour = COLOURS[i % len(COLOURS)]
+        if len(step) > CROWDED:
+            _shades(a, step, neuron, steps, p.size, dt, colour)
+        else:
+            _dots(a, (step + 0.5) * dt, neuron, colour)
         a.set_title(f"{p.name}: {count(len(step))} spikes of {count(fired)} of {count(p.size)} neurons")
         a.set(ylabel="neuron", ylim=(-0.02 * p.size - 0.5, 1.02 * p.size - 0.5))
+        a.yaxis.set_major_formatter("{x:,.0f}")
     axes[-1, 0].set(xlabel="time (ms)", xlim=(0.0, steps * dt))
     figure.align_ylabels()
     return figure
@@ -56,7 +65,20 @@ def _inputs(axes: Axes, recording: Recording, network: Network) -> None:
     for p, colour in ((1, ON), (0, OFF)):
         _dots(axes, at[e["p"] == p], pixel[e["p"] == p], colour)
     axes.set_title(f"{network.input.name}: {count(len(e))} events on {s.width} x {s.height} pixels (ON blue, OFF orange)")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set(ylabel="pixel", ylim=(-0.02 * s.height * s.width, 1.02 * s.height * s.width))
+
+
+def _shades(axes: Axes, step: Any, neuron: Any, steps: int, size: int, dt: float, colour: str) -> None:
+    """Spikes as an image: a column each step (or several), a row each few neurons, opaque where all of them fire."""
+    from matplotlib.colors import to_rgb
+
+    columns, rows = min(steps, 400), min(size, 150)
+    share, _, _ = np.histogram2d(neuron, step, (rows, columns), ((0, size), (0, steps)))
+    share /= np.maximum(share.max(), 1.0)
+    picture = np.concatenate([np.broadcast_to(to_rgb(colour), (rows, columns, 3)), np.sqrt(share)[..., None]], 2)
+    axes.imshow(picture, aspect="auto", interpolation="nearest", origin="lower",
+                extent=(0.0, steps * dt, -0.5, size - 0.5))
 
 
 def _dots(axes: Axes, x: Any, y: Any, colour: str) -> None:

@@ -33,7 +33,7 @@ def readout(result: Result, network: Network, sample: int = 0, label: int | None
         colour, width, over = (BLUE, 2.2, 3) if k == chosen else (ORANGE, 1.8, 3) if k == label else (GREY, 0.8, 2)
         kind = "prediction" if k == chosen else "label" if k == label else None
         a.plot(time, traces[:, k], color=colour, linewidth=width, zorder=over, label=f"{names[k]} ({kind})" if kind else None)
-    if chosen not in (0, traces.shape[1] - 1) or traces.shape[1] > 1:
+    if traces.shape[1] > 1:
         a.plot([], [], color=GREY, linewidth=0.8, label="other classes")
     a.axhline(0.0, color=GREY, linewidth=0.5)
     of = "the mean of its membrane decides" if network.readout == "membrane" else "its spike count decides"

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -22,7 +21,7 @@ STYLE: dict[str, Any] = {
     "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False, "axes.spines.top": False,
     "axes.spines.right": False, "axes.linewidth": 0.7, "axes.edgecolor": "#444444", "xtick.major.width": 0.7,
     "ytick.major.width": 0.7, "lines.linewidth": 1.4, "grid.color": "#dddddd", "grid.linewidth": 0.6,
-    "svg.hashsalt": "snnsim"}
+    "figure.constrained_layout.h_pad": 0.06, "figure.constrained_layout.w_pad": 0.06, "svg.hashsalt": "snnsim"}
 
 P = ParamSpec("P")
 
@@ -53,12 +52,6 @@ def panels(width: float, height: float, rows: int = 1, columns: int = 1, **optio
 
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, np.asarray(figure.subplots(rows, columns, squeeze=False, **options))
-
-
-def legend_above(axes: Axes, columns: int = 4) -> None:
-    """A legend in one line over the axes, at the right, where it hides nothing."""
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=columns, borderaxespad=0.2, handlelength=1.4,
-                columnspacing=1.2)
 
 
 def count(n: float) -> str:

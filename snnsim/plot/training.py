@@ -37,13 +37,13 @@ def training(history: History, layers: Sequence[str] = ()) -> Figure:
     loss.set(title="Loss", ylabel="cross-entropy (nats)", ylim=(0.0, None))
     accuracy.set(title="Accuracy", ylabel="correct", ylim=(None, 1.005))
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    accuracy.legend(loc="lower right")
+    accuracy.legend(loc="best")
     for i, rate in enumerate(zip(*[e.rates for e in epochs], strict=True)):
         name = layers[i] if i < len(layers) else f"hidden layer {i + 1}"
         rates.plot(x, np.array(rate) * 100.0, color=COLOURS[i % len(COLOURS)], marker=".", label=name)
     rates.set(title="Firing", ylabel="neurons that fire in a step (%)", ylim=(0.0, None))
     if epochs[0].rates:
-        rates.legend(loc="lower right")
+        rates.legend(loc="best")
     for a in (loss, accuracy, rates):
         a.axvline(history.chosen % len(epochs) + 1, color=GREY, linestyle=":", linewidth=1.0)
         a.set_xlabel("epoch (dotted: chosen)")

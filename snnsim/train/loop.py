@@ -73,7 +73,7 @@ def prepare(net: torch.nn.Module, dataset: EventDataset, time: TimeBase) -> None
 
 def _steps(dataset: EventDataset, dt: float) -> int:
     """Steps that the longest recording needs."""
-    return max(batch.shape[0] for batch, _ in batches(dataset, TimeBase(dt), 256))
+    return max(int(batch.shape[0]) for batch, _ in batches(dataset, TimeBase(dt), 256))
 
 
 class Run:
@@ -229,19 +229,23 @@ class Run:
         if d["recipe"] != asdict(self.recipe) or d["time"] != asdict(self.time):
             raise ValueError(f"{self.path} belongs to a run with other settings ({d['recipe']}, {d['time']}): "
                              "delete it, or continue with the same settings")
-        part = lambda prefix: {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
         try:
-            self.net.load_state_dict(part("net."))
+            self.net.load_state_dict(_part(tensors, "net."))
         except RuntimeError as e:
             raise ValueError(f"{self.path} belongs to another net: {e}") from None
-        self.kept, self.average = part("kept."), part("average.")
+        self.kept, self.average = _part(tensors, "kept."), _part(tensors, "average.")
         for name, p in self.named_parameters().items():
-            state = part(f"optimizer.{name}:")
+            state = _part(tensors, f"optimizer.{name}:")
             if state:
                 self.optimizer.state[p] = state
         self.epoch, self.batch, self.step = d["epoch"], d["batch"], d["step"]
         self.seen, self.correct, self.loss, self.seconds = d["seen"], d["correct"], d["loss"], d["seconds"]
         self.history = History.from_dict(d["history"])
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names start with the prefix, without it."""
+    return {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _seed(*key: int) -> int:

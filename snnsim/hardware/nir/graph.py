@@ -36,6 +36,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "LIF": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
     "CubaLIF": ("tau_mem", "tau_syn", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
 }
+TEXTS = ("padding", f"{PREFIX}_rule", f"{PREFIX}_reset")  # where a text may stand
 OPTIONAL = ("v_reset", "input_shape", "input_type", "w_in")
 
 
@@ -129,7 +130,7 @@ class _Reader:
         return root
 
     def description(self, root: h5py.Group) -> str:
-        own = root.get("metadata")
+        own = root["metadata"] if "metadata" in root else None
         return self.text(own, PREFIX) if isinstance(own, h5py.Group) and PREFIX in own else ""
 
     def node(self, name: str, group: Any) -> Node:
@@ -143,13 +144,14 @@ class _Reader:
         for key in FIELDS[kind]:
             if key in group or key not in OPTIONAL:
                 values[key] = self.value(group, key)
-        own = group.get("metadata")
+        # not `get`, which gives None for a group that is there but damaged
+        own = group["metadata"] if "metadata" in group else None
         keys = [k for k in own if k.startswith(PREFIX + "_")] if isinstance(own, h5py.Group) else []
         return Node(kind, values, {k.removeprefix(PREFIX + "_"): self.value(own, k) for k in keys})
 
     def value(self, group: h5py.Group, name: str) -> Value:
         item = group.get(name)
-        if isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype):
+        if name in TEXTS and isinstance(item, h5py.Dataset) and h5py.check_string_dtype(item.dtype):
             return self.text(group, name)
         if isinstance(item, h5py.Dataset) and item.size is not None:
             self.left -= item.size * item.dtype.itemsize

@@ -1,0 +1,185 @@
+"""The report: one HTML file with every picture inside it, which needs no network, no script and no other file."""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snnsim import doctor, engine, plot
+from snnsim.files import replacing
+from snnsim.network import Network
+from snnsim.report.simulation import Simulation, simulate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from snnsim.datasets import EventDataset, Recording
+    from snnsim.hardware import MatchReport
+    from snnsim.hardware.nir import ExportReport
+    from snnsim.train import History
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A number worth a large print: what it is, its value, and the small print under it."""
+
+    name: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a data URI; what it shows, in a heading, a text for who cannot see it, and an explanation."""
+
+    heading: str
+    alt: str
+    text: str
+    uri: str
+
+
+def write_report(path: str | os.PathLike[str], *, network: Network, samples: EventDataset,
+                 simulation: Simulation | None = None, history: History | None = None, match: MatchReport | None = None,
+                 export: ExportReport | None = None, title: str = "A spiking network, checked", summary: str = "",
+                 commands: Sequence[str] = (), facts: Sequence[tuple[str, str]] = ()) -> None:
+    """Write the report of a network on held-out samples; an existing file is replaced when the new one is complete.
+
+    simulation: of these samples, made here unless given. history: of the training. match, export: of one artefact.
+    summary: a paragraph on what was done, before the numbers. commands: what to type to get the same again. facts: pairs
+    of name and value for the table of how it was made.
+
+    Errors: ImportError that says what to install when jinja2 or matplotlib are missing; ValueError without samples.
+    """
+    try:
+        import jinja2
+    except ImportError:
+        raise ImportError('jinja2 is missing: pip install "snnsim[plot]"') from None
+    done = simulation or simulate(network, samples)
+    template = (resources.files("snnsim") / "templates" / "report.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(template).render(
+        title=title, summary=summary, headlines=_headlines(done, network, history, match),
+        sections=_sections(network, samples, done, history, match), match=match, export=export, notes=network.notes,
+        commands=list(commands), facts=[*facts, *_facts(done)], layers=_layers(network, done),
+        synapses=[(name, n / len(done)) for name, n in done.synaptic.items()],
+        made=datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"), version=doctor.versions()["snnsim"])
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _headlines(done: Simulation, network: Network, history: History | None, match: MatchReport | None) -> list[Headline]:
+    n = len(done)
+    found = []
+    if done.labelled:
+        found.append(Headline("held-out accuracy", f"{done.accuracy:.1%}", f"{done.correct:,} of {n:,} samples right"))
+    if match is not None:
+        detail = f"{sum(x.equal for x in match.layers):,} spikes, {match.predictions_equal:,} of {match.samples:,} predictions"
+        found.append(Headline("spikes equal after export", "all" if match.exact else f"{match.share:.4%}", detail))
+    if history is not None and history.epochs:
+        best = history.best
+        checked = "" if math.isnan(best.validation_accuracy) else f", {best.validation_accuracy:.1%} on the validation split"
+        found.append(Headline("chosen epoch", f"{best.epoch + 1} of {len(history.epochs)}", f"loss {best.loss:.3f}{checked}"))
+    spikes = sum(int(c.sum()) for c in done.counts.values()) / n
+    found.append(Headline("synaptic events a sample", f"{sum(done.synaptic.values()) / n:,.0f}",
+                          f"from {done.events.mean():,.0f} events and {spikes:,.0f} spikes"))
+    found.append(Headline("neurons updated every step", f"{done.ticked:.0%}", "the others wait for a spike" if done.ticked < 1
+                          else "each has a bias, or is read at every step"))
+    found.append(Headline("time a sample", f"{done.milliseconds:.2g} ms", f"simulated in batches on {doctor.cores()} cores"))
+    return found
+
+
+def _layers(network: Network, done: Simulation) -> list[dict[str, Any]]:
+    rows = []
+    for p in network.populations[1:]:
+        mean = float(done.counts[p.name].mean()) if p.name in done.counts else None
+        steps = network.time.steps
+        rate = mean / (p.size * steps) if mean is not None and steps else None
+        rows.append({"name": p.name, "shape": " x ".join(map(str, p.shape)), "size": p.size,
+                     "rule": p.rule.name if p.rule else "", "equation": p.rule.equation if p.rule else "", "spikes": mean,
+                     "rate": rate})
+    return rows
+
+
+def _sections(network: Network, samples: EventDataset, done: Simulation, history: History | None,
+              match: MatchReport | None) -> list[tuple[str, str, list[Picture]]]:
+    """(heading, anchor, pictures) in the order of the page."""
+    shown = _example(done)
+    recording = samples[shown]
+    firing = [p.name for p in network.populations if p.rule is not None and p.rule.fires]
+    hidden = [name for name in firing if name != network.output]
+    kept = tuple({name: None for name in [*hidden[-1:], network.output]})
+    result = engine.run(network, [recording.events], record=kept)
+    sections = [("The network", "network", [_picture(
+        "Populations and projections", "the populations of the network as boxes, its projections as arrows",
+        "Neurons stand in the boxes; each arrow is a linear map from the spikes at its tail to the inputs at its tip.",
+        plot.network(network))])]
+    if history is not None and history.epochs:
+        sections.append(("Training", "training", [_picture(
+            "Loss, accuracy and firing by epoch", "curves of loss, accuracy and firing rates over the epochs",
+            "Surrogate gradients through time. The dotted epoch did best on the validation split, a part of the training "
+            "set, and its weights were kept; the held-out samples took no part in that.", plot.training(history, hidden))]))
+    sections.append(("One sample, step by step", "sample", _one_sample(network, recording, result, done, shown, hidden, firing)))
+    overall = []
+    if done.labelled:
+        classes = network.population(network.output).size
+        overall.append(_picture(
+            "What was taken for what", "confusion matrix of true and predicted classes",
+            "A row for each true class, a column for each prediction; whatever is off the diagonal is a mistake.",
+            plot.confusion(done.confusion(classes), network.classes)))
+    if firing:
+        overall.append(_picture("Spikes of each layer", "bars of the mean number of spikes of each layer",
+                                "Spikes are what costs energy on neuromorphic hardware: fewer is better.",
+                                plot.activity(done.counts, network)))
+    sections.append(("All held-out samples", "all", overall))
+    if match is not None and match.layers:
+        sections.append(("The export", "export", [_picture(
+            "Spikes equal, layer by layer", "bars of the share of equal spikes of each layer",
+            "The exported file was read back and run beside the network on the same events. Each spike was compared: same "
+            "neuron, same step.", plot.match(match))]))
+    return sections
+
+
+def _one_sample(network: Network, recording: Recording, result: engine.Result, done: Simulation, shown: int,
+                hidden: list[str], firing: list[str]) -> list[Picture]:
+    names = network.classes or tuple(map(str, range(network.population(network.output).size)))
+    label = recording.label if recording.label >= 0 else None
+    said = f"Predicted: {names[int(done.predictions[shown])]}" + (f", true: {names[label]}." if label is not None else ".")
+    pictures = [_picture("What the camera saw", "input events as frames",
+                         f"Sample {shown}, {len(recording.events):,} events. A pixel sends an event whenever it becomes "
+                         "brighter or darker.", plot.events(recording))]
+    if firing:
+        pictures.append(_picture("Who fired when", "raster of the spikes of each layer over time",
+                                 "Time runs to the right, each row is a neuron. Where a layer fires a lot, the shade says how "
+                                 "many neighbouring neurons fire in that step.", plot.raster(result, network, 0, recording)))
+    if hidden:
+        pictures.append(_picture(f"How neurons of {hidden[-1]} came to fire", "membrane traces with thresholds and spikes",
+                                 "The membrane after each step, so after the reset; a line upwards marks a spike. Four neurons, "
+                                 "from the busiest to one that fired little.", plot.membranes(result, network, hidden[-1])))
+    pictures.append(_picture("How the answer formed", "membranes of the readout over time", said,
+                             plot.readout(result, network, 0, label)))
+    return pictures
+
+
+def _example(done: Simulation) -> int:
+    """The sample that is shown: the first that was classified rightly, else the first."""
+    return int(np.argmax(done.predictions == done.labels)) if done.labelled else 0
+
+
+def _picture(heading: str, alt: str, text: str, figure: Figure) -> Picture:
+    data = base64.b64encode(plot.svg(figure).encode()).decode()
+    return Picture(heading, alt, text, f"data:image/svg+xml;base64,{data}")
+
+
+def _facts(done: Simulation) -> list[tuple[str, str]]:
+    versions = ", ".join(f"{k} {v}" for k, v in doctor.versions("core", "train", "plot").items())
+    return [("simulation", f"{done.mode}-driven, {len(done):,} samples, every neuron-step updated: {done.updates:.0%}"),
+            ("machine", f"{platform.system()} {platform.machine()}, {doctor.cores()} cores"), ("versions", versions)]
