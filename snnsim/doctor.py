@@ -128,7 +128,8 @@ def explain(name: str, surrogate: str = "atan", detach_reset: bool = False) -> s
     parts = [f"{rule.name}: {rule.equation}", f"source: {rule.source}",
              f"states: {', '.join(rule.states)}; inputs: {', '.join(rule.inputs)}; parameters: {', '.join(rule.parameters)}",
              "", "forward, one step:", _indented(steps.forward.text()), "",
-             f"backward, one step (g_ is the gradient of the loss{slope}):", _indented(steps.backward.text()), "", "F is the kernel's float type; Numba and Triton compile these lines as they stand."]
+             f"backward, one step (g_ is the gradient of the loss{slope}):", _indented(steps.backward.text()),
+             "", "F is the kernel's float type; Numba and Triton compile these lines as they stand."]
     return "\n".join(parts)
 
 
@@ -167,7 +168,7 @@ def _kernels() -> tuple[int, str, bool]:
     kept = folder.parent.name == "snnsim"  # else a temporary folder that dies with this process
     if not kept:
         shutil.rmtree(folder, ignore_errors=True)
-    return int(numba.config.NUMBA_NUM_THREADS), str(Path(folder)), kept
+    return int(numba.get_num_threads()), str(Path(folder)), kept
 
 
 def _cuda() -> tuple[str, str]:

@@ -33,7 +33,7 @@ def test_code_blocks_run(page, tmp_path):
             continue  # what sets up the repository itself; .ci/run runs it
         words = shlex.split(line, comments=True)
         assert words[0] in ("snnsim", "python"), f"{page.name}: a test cannot run {line!r}"
-        command = [sys.executable, "-m", "snnsim.cli", *words[1:]] if words[0] == "snnsim" else [sys.executable, *words[1:]]
+        command = [sys.executable, "-m", "snnsim", *words[1:]] if words[0] == "snnsim" else [sys.executable, *words[1:]]
         where = ROOT if words[0] == "python" else tmp_path
         if "../shared" in line:
             if not (ROOT.parent / "shared").exists():

@@ -86,6 +86,13 @@ def test_a_whole_net_on_events() -> None:
     torch.testing.assert_close(net(events)[0], net(x)[0])
 
 
+def test_layers_that_are_not_linear_take_the_tensor_of_the_events() -> None:
+    events, x = batch((4, 3, 2, 5, 6), 0.4)
+    assert torch.equal(nn.Neuron(LIF(), dt=1.0)(events)[0], nn.Neuron(LIF(), dt=1.0)(x)[0])
+    assert torch.equal(nn.BatchNorm2d(2)(events), nn.BatchNorm2d(2)(x))
+    assert torch.equal(nn.Dropout().eval()(events), x)
+
+
 def test_dense() -> None:
     events, x = batch((4, 3, 2, 5, 6))
     assert torch.equal(dense(events), x)
@@ -112,8 +119,7 @@ def test_a_broken_batch_is_refused(bad: dict[str, object], sentence: str) -> Non
 @pytest.mark.parametrize(("layer", "sentence"), [
     (nn.Linear(5, 1), "Linear takes 5 inputs, got events of shape (1, 2, 1, 2, 2)"),
     (nn.Conv2d(2, 1, 1), "Conv2d takes 2 channels"), (nn.Conv2d(1, 1, 3), "kernel 3x3 is larger than the padded input"),
-    (nn.SumPool2d(3), "does not fit events of shape"), (nn.Dropout(), "Dropout takes a tensor [T, B, ...], got Events"),
-    (nn.Neuron(LIF(), dt=1.0), "events go into Linear, Conv2d, SumPool2d or Flatten first")])
+    (nn.SumPool2d(3), "does not fit events of shape"), (nn.BatchNorm1d(4), "BatchNorm1d takes a tensor [T, B, N]")])
 def test_layers_refuse_events_that_do_not_fit(layer: torch.nn.Module, sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         layer(GOOD)

@@ -65,7 +65,8 @@ def check(network: Network, dense: np.ndarray) -> None:
         module.register_forward_hook(lambda m, given, out, name=name: seen.__setitem__(name, out[0].numpy()))
     expected = [oracle.run(network, dense[:, b]) for b in range(dense.shape[1])]
     inputs: list[Any] = [torch.from_numpy(dense)]
-    if dense.ndim == 5 and not isinstance(net[0], Constant):
+    first = next(i for i, layer in enumerate(net) if isinstance(layer, (nn.Linear, nn.Conv2d, nn.Neuron, Constant)))
+    if dense.ndim == 5 and isinstance(net[first], (nn.Linear, nn.Conv2d)):
         inputs.append(EventBatch.from_dense(dense))
     with torch.no_grad():
         for x in inputs:

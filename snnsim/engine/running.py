@@ -39,8 +39,9 @@ def run(network: Network | Prepared, events: Any, *, mode: Literal["event", "clo
 
     events: an event array (t in µs, x, y, p) or a list of them, a binned batch, or counts [T, *input] or
     [T, B, *input]. mode: "event" updates the neurons that spikes touch and those that may fire in silence, "clock" all
-    of them at every step, which is quicker where most are touched anyway; the spikes are the same. threads: at most one a sample, by default one a core; the spikes
-    do not depend on it. record: populations whose membranes are kept.
+    of them at every step, which is quicker where most are touched anyway; the spikes are the same.
+    threads: at most one a sample, by default one a core; the spikes do not depend on it. record: populations whose
+    membranes are kept.
     exact: a neuron that slept long steps through its silence instead of leaping over it (`decay**k * v`), so that
     float32 membranes equal the clock-driven ones in every bit; slower where input is rare.
 

@@ -49,7 +49,7 @@ class Divergence:
     """Where a sample's spikes first differ. Up to there all inputs were the same, so the margins are comparable.
 
     margin_expected, margin_found: of the neuron at that step (it fires at 0 and above), computed plainly from the
-    spikes before it, in the network's dtype; tie: one of them lies so close to 0 that rounding decided.
+    spikes before it, in the network's dtype; tie: both lie so close to 0 that rounding decided.
     """
 
     sample: int
@@ -61,8 +61,7 @@ class Divergence:
     tie: bool
 
     def __str__(self) -> str:
-        smallest = min(abs(self.margin_expected), abs(self.margin_found))
-        cause = f"a tie at the threshold: margin {smallest:.1e}" if self.tie else (
+        cause = f"a tie at the threshold: margin {self.margin_expected:.1e}" if self.tie else (
             f"no tie: margins {self.margin_expected:.3g} and {self.margin_found:.3g}")
         return f"sample {self.sample}, {self.population}, step {self.step}, neuron {self.neuron}: {cause}"
 
@@ -202,7 +201,7 @@ def first_divergences(network: Network, other: Network, events: Any, expected: M
         spikes[network.input.name] = counts.reshape(-1, *network.input.shape)
         ours, largest = _margin(network, name, spikes, step, neuron)
         theirs, _ = _margin(other, name, spikes, step, neuron)
-        tie = min(abs(ours), abs(theirs)) <= TIE * largest
+        tie = max(abs(ours), abs(theirs)) <= TIE * largest
         result.append(Divergence(sample, name, step, neuron, ours, theirs, tie))
     return tuple(result)
 

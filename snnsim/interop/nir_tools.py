@@ -16,6 +16,7 @@ import snnsim
 from snnsim import engine
 from snnsim.hardware import MatchReport, nir
 from snnsim.hardware.verify import compare, first_divergences
+from snnsim.interop.nir_child import MISSING
 from snnsim.network import Network
 from snnsim.rule import one_of
 
@@ -23,7 +24,6 @@ Tool = Literal["snntorch", "spikingjelly", "norse"]
 INSTALL = {"snntorch": 'pip install "snnsim[interop]" snntorch', "spikingjelly": 'pip install "snnsim[interop]"',
            "norse": 'pip install "snnsim[interop]" && pip install --no-deps norse'}
 TOOLS = tuple(INSTALL)
-MISSING = 3  # exit code of a child that cannot import its tool
 
 
 def run_nir(path: str | os.PathLike[str], counts: ArrayLike, tool: Tool, *, python: str | os.PathLike[str] = sys.executable,

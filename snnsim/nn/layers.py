@@ -1,4 +1,7 @@
-"""The layers between neurons: [T, B, ...] in, [T, B, ...] out. Linear maps also take a batch of events."""
+"""The layers between neurons: [T, B, ...] in, [T, B, ...] out.
+
+All take a batch of events, too: linear maps work on it as it is, others on the float32 tensor that it stands for.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from snnsim.nn import events
 
 def folded(name: str, x: Any, dimensions: int, shape: str) -> torch.Tensor:
     """x as [T B, ...], after checking its dimensions; ValueError that names the layer."""
+    if events.is_events(x):
+        x = events.dense(x)
     if not isinstance(x, torch.Tensor):
         raise ValueError(f"{name} takes a tensor {shape}, got {type(x).__name__}")
     if x.ndim != dimensions:
@@ -118,6 +123,8 @@ class Dropout(torch.nn.Module):
         self.share = share
 
     def forward(self, x: Any) -> torch.Tensor:
+        if events.is_events(x):
+            x = events.dense(x)
         if not isinstance(x, torch.Tensor) or x.ndim < 3:
             raise ValueError(f"Dropout takes a tensor [T, B, ...], got {_described(x)}")
         if not self.training or self.share == 0.0:

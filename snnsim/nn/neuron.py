@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from snnsim.neurons import LI
+from snnsim.nn.events import dense, is_events
 from snnsim.nn.fused import KINDS, Loop
 from snnsim.nn.sequential import Stateful
 from snnsim.nn.surrogate import Surrogate, surrogate_of
@@ -21,9 +22,9 @@ KINDS_OF: dict[str, Kind] = {"decay": "unit", "keep": "unit", "rho": "unit", "th
 class Neuron(Stateful):
     """Neurons of one rule over all steps: forward(x, state=None) -> (out, state).
 
-    x: [T, B, ...], float32 or float64; for a rule with several inputs a tuple of such tensors. out: the spikes, or the
-    last state of a rule that never fires, like x. state: a tuple of tensors [B, ...], one for each state of the rule;
-    None starts from zeros. Its gradient is that of the rule, with the surrogate for the derivative of the spike.
+    x: [T, B, ...], float32 or float64, or a batch of events; for a rule with several inputs a tuple of tensors. out: the
+    spikes, or the last state of a rule that never fires, like x. state: a tuple of tensors [B, ...], one for each state
+    of the rule; None starts from zeros. The gradient is that of the rule, with the surrogate for that of the spike.
 
     neuron: what a neuron is, such as snnsim.neurons.LIF(tau=20.0). surrogate: a name in SURROGATES or a Surrogate;
     width: its width, where it shall not be the surrogate's own. detach_reset: the spike is a constant inside reset.
@@ -86,8 +87,10 @@ class Neuron(Stateful):
             values[name] = _FROM_RAW[kind](values[name].to(raw.dtype), raw)
         return values
 
-    def forward(self, x: torch.Tensor | tuple[torch.Tensor, ...],
-                state: Sequence[torch.Tensor] | None = None) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    def forward(self, x: Any, state: Sequence[torch.Tensor] | None = None) -> tuple[
+            torch.Tensor, tuple[torch.Tensor, ...]]:
+        if is_events(x):
+            x = dense(x)
         inputs = x if isinstance(x, tuple) else (x,)
         self._check(inputs, state)
         shape = inputs[0].shape[2:]
@@ -105,8 +108,7 @@ class Neuron(Stateful):
         rule, first = self.rule, inputs[0]
         for i in inputs:
             if not isinstance(i, torch.Tensor):
-                raise ValueError(f"x must be a tensor [T, B, ...], got {type(i).__name__}: events go into Linear, Conv2d, "
-                                 "SumPool2d or Flatten first")
+                raise ValueError(f"x must be a tensor [T, B, ...] or a batch of events, got {type(i).__name__}")
             if i.ndim < 3 or not i.numel():
                 raise ValueError(f"x must be [T, B, ...] with at least three dimensions and one value, got {tuple(i.shape)}")
             if i.dtype not in KINDS or i.device.type != "cpu":

@@ -29,7 +29,7 @@ def activity(counts: Mapping[str, ArrayLike], network: Network) -> Figure:
     a = axes[0, 0]
     for row, p in enumerate(firing):
         n = np.asarray(counts[p.name])
-        mean, low, high = float(n.mean()), *np.quantile(n, (0.05, 0.95))
+        mean, (low, high) = float(n.mean()), np.quantile(n, (0.05, 0.95)).tolist()
         a.barh(row, mean, height=0.6, color=COLOURS[row % len(COLOURS)])
         a.plot([low, high], [row, row], color="black", linewidth=1.0, marker="|", markersize=6)
         a.annotate(f"{count(mean)} spikes, {mean / p.size:.2g} a neuron", (max(mean, high), row), (6, 0),

@@ -60,7 +60,7 @@ def membranes(result: Result, network: Network, population: str, neurons: Sequen
         a.set_title(f"neuron {n}{_place(n, p.shape)}: {count(len(fired))} spike{'' if len(fired) == 1 else 's'}")
         a.set(ylabel=f"{'membrane ' if state == 'v' else ''}{state}", ylim=(low - 0.12 * (peak - low), peak))
         a.axhline(0.0, color=GREY, linewidth=0.5)
-    axes[-1, 0].set(xlabel="time (ms)", xlim=(0.0, time[-1]))
+    axes[-1, 0].set(xlabel="time (ms)", xlim=(0.0, time[-1] + 0.5 * dt))
     figure.align_ylabels()
     return figure
 

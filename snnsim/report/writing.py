@@ -45,6 +45,7 @@ class Picture:
     alt: str
     text: str
     uri: str
+    width: int  # px, at which its letters have the size of the page's small print
 
 
 def write_report(path: str | os.PathLike[str], *, network: Network, samples: EventDataset,
@@ -59,10 +60,7 @@ def write_report(path: str | os.PathLike[str], *, network: Network, samples: Eve
 
     Errors: ImportError that says what to install when jinja2 or matplotlib are missing; ValueError without samples.
     """
-    try:
-        import jinja2
-    except ImportError:
-        raise ImportError('jinja2 is missing: pip install "snnsim[plot]"') from None
+    jinja2 = needs()
     done = simulation or simulate(network, samples)
     template = (resources.files("snnsim") / "templates" / "report.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -70,10 +68,21 @@ def write_report(path: str | os.PathLike[str], *, network: Network, samples: Eve
         title=title, summary=summary, headlines=_headlines(done, network, history, match),
         sections=_sections(network, samples, done, history, match), match=match, export=export, notes=network.notes,
         commands=list(commands), facts=[*facts, *_facts(done)], layers=_layers(network, done),
+        artefact=os.path.basename(match.artefact) if match else "",
         synapses=[(name, n / len(done)) for name, n in done.synaptic.items()],
         made=datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"), version=doctor.versions()["snnsim"])
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def needs() -> Any:
+    """The jinja2 module. ImportError that says what to install when a report cannot be written."""
+    try:
+        import jinja2
+        import matplotlib  # noqa: F401  # asked for here, so that it is not missed after a long run
+    except ImportError as e:
+        raise ImportError(f'{e.name} is missing: pip install "snnsim[plot]"', name=e.name) from None
+    return jinja2
 
 
 def _headlines(done: Simulation, network: Network, history: History | None, match: MatchReport | None) -> list[Headline]:
@@ -116,18 +125,22 @@ def _sections(network: Network, samples: EventDataset, done: Simulation, history
     recording = samples[shown]
     firing = [p.name for p in network.populations if p.rule is not None and p.rule.fires]
     hidden = [name for name in firing if name != network.output]
-    kept = tuple({name: None for name in [*hidden[-1:], network.output]})
+    kept = tuple(dict.fromkeys([*hidden[-1:], network.output]))
     result = engine.run(network, [recording.events], record=kept)
-    sections = [("The network", "network", [_picture(
+    sections = [("The input", "input", [_picture(
+        "What the camera saw", "input events as frames",
+        f"Sample {shown} of the held-out set, {len(recording.events):,} events. A pixel sends an event whenever it becomes "
+        "brighter or darker; nothing else is sent.", plot.events(recording))])]
+    sections.append(("The network", "network", [_picture(
         "Populations and projections", "the populations of the network as boxes, its projections as arrows",
         "Neurons stand in the boxes; each arrow is a linear map from the spikes at its tail to the inputs at its tip.",
-        plot.network(network))])]
+        plot.network(network))]))
     if history is not None and history.epochs:
         sections.append(("Training", "training", [_picture(
             "Loss, accuracy and firing by epoch", "curves of loss, accuracy and firing rates over the epochs",
             "Surrogate gradients through time. The dotted epoch did best on the validation split, a part of the training "
             "set, and its weights were kept; the held-out samples took no part in that.", plot.training(history, hidden))]))
-    sections.append(("One sample, step by step", "sample", _one_sample(network, recording, result, done, shown, hidden, firing)))
+    sections.append(("That sample, step by step", "sample", _one_sample(network, recording, result, done, shown, hidden)))
     overall = []
     if done.labelled:
         classes = network.population(network.output).size
@@ -137,7 +150,7 @@ def _sections(network: Network, samples: EventDataset, done: Simulation, history
             plot.confusion(done.confusion(classes), network.classes)))
     if firing:
         overall.append(_picture("Spikes of each layer", "bars of the mean number of spikes of each layer",
-                                "Spikes are what costs energy on neuromorphic hardware: fewer is better.",
+                                "Spikes are what costs energy on neuromorphic hardware: at equal accuracy, fewer are better.",
                                 plot.activity(done.counts, network)))
     sections.append(("All held-out samples", "all", overall))
     if match is not None and match.layers:
@@ -149,21 +162,20 @@ def _sections(network: Network, samples: EventDataset, done: Simulation, history
 
 
 def _one_sample(network: Network, recording: Recording, result: engine.Result, done: Simulation, shown: int,
-                hidden: list[str], firing: list[str]) -> list[Picture]:
+                hidden: list[str]) -> list[Picture]:
     names = network.classes or tuple(map(str, range(network.population(network.output).size)))
     label = recording.label if recording.label >= 0 else None
     said = f"Predicted: {names[int(done.predictions[shown])]}" + (f", true: {names[label]}." if label is not None else ".")
-    pictures = [_picture("What the camera saw", "input events as frames",
-                         f"Sample {shown}, {len(recording.events):,} events. A pixel sends an event whenever it becomes "
-                         "brighter or darker.", plot.events(recording))]
-    if firing:
+    pictures = []
+    if done.counts:
         pictures.append(_picture("Who fired when", "raster of the spikes of each layer over time",
                                  "Time runs to the right, each row is a neuron. Where a layer fires a lot, the shade says how "
                                  "many neighbouring neurons fire in that step.", plot.raster(result, network, 0, recording)))
     if hidden:
+        traces = plot.membranes(result, network, hidden[-1])
         pictures.append(_picture(f"How neurons of {hidden[-1]} came to fire", "membrane traces with thresholds and spikes",
-                                 "The membrane after each step, so after the reset; a line upwards marks a spike. Four neurons, "
-                                 "from the busiest to one that fired little.", plot.membranes(result, network, hidden[-1])))
+                                 "The membrane after each step, so after the reset; a line upwards marks a spike. Four "
+                                 "neurons, from the busiest to one that fired little.", traces))
     pictures.append(_picture("How the answer formed", "membranes of the readout over time", said,
                              plot.readout(result, network, 0, label)))
     return pictures
@@ -176,10 +188,10 @@ def _example(done: Simulation) -> int:
 
 def _picture(heading: str, alt: str, text: str, figure: Figure) -> Picture:
     data = base64.b64encode(plot.svg(figure).encode()).decode()
-    return Picture(heading, alt, text, f"data:image/svg+xml;base64,{data}")
+    return Picture(heading, alt, text, f"data:image/svg+xml;base64,{data}", round(figure.get_figwidth() * 107))
 
 
 def _facts(done: Simulation) -> list[tuple[str, str]]:
     versions = ", ".join(f"{k} {v}" for k, v in doctor.versions("core", "train", "plot").items())
-    return [("simulation", f"{done.mode}-driven, {len(done):,} samples, every neuron-step updated: {done.updates:.0%}"),
+    return [("simulation", f"{done.mode}-driven, {len(done):,} samples, {done.updates:.0%} of all neurons x steps updated"),
             ("machine", f"{platform.system()} {platform.machine()}, {doctor.cores()} cores"), ("versions", versions)]

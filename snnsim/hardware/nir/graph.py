@@ -130,8 +130,17 @@ class _Reader:
         return root
 
     def description(self, root: h5py.Group) -> str:
-        own = root["metadata"] if "metadata" in root else None
-        return self.text(own, PREFIX) if isinstance(own, h5py.Group) and PREFIX in own else ""
+        own = self.metadata(root)
+        return self.text(own, PREFIX) if PREFIX in own else ""
+
+    def metadata(self, group: h5py.Group) -> Any:
+        """The metadata of a node or of the graph; empty where there is none."""
+        if "metadata" not in group:
+            return {}
+        own = group["metadata"]  # not `get`, which gives None for a group that is there but damaged
+        if not isinstance(own, h5py.Group):
+            raise ValueError(f"{self.path}: {group.name}/metadata must be a group")
+        return own
 
     def node(self, name: str, group: Any) -> Node:
         where = f"{self.path}: node {name!r}"
@@ -144,9 +153,8 @@ class _Reader:
         for key in FIELDS[kind]:
             if key in group or key not in OPTIONAL:
                 values[key] = self.value(group, key)
-        # not `get`, which gives None for a group that is there but damaged
-        own = group["metadata"] if "metadata" in group else None
-        keys = [k for k in own if k.startswith(PREFIX + "_")] if isinstance(own, h5py.Group) else []
+        own = self.metadata(group)
+        keys = [k for k in own if k.startswith(PREFIX + "_")]
         return Node(kind, values, {k.removeprefix(PREFIX + "_"): self.value(own, k) for k in keys})
 
     def value(self, group: h5py.Group, name: str) -> Value:

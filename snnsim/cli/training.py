@@ -1,0 +1,98 @@
+"""Train one seed of a recipe, evaluate it once, and leave everything that belongs to it in one folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snnsim import doctor
+from snnsim.datasets import Augment, EventDataset, split
+from snnsim.files import replacing
+from snnsim.lowering import lower
+from snnsim.network import Network
+from snnsim.network_file import save_network
+from snnsim.train import Evaluation, History, Recipe, build, evaluate, fit, hidden_layers
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out of one seed. seconds: of all epochs. layers: names of the hidden layers, as in `evaluation.rates`."""
+
+    seed: int
+    history: History
+    evaluation: Evaluation
+    network: Network
+    layers: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(e.seconds for e in self.history.epochs)
+
+
+def train_seed(recipe: Recipe, seed: int, out: Path, data: tuple[EventDataset, EventDataset], *, epochs: int | None = None,
+               restart: bool = False, progress: bool | None = None) -> Trained:
+    """Train, choose the epoch on a split of the training set, evaluate once on the test set, lower, and write
+    checkpoint.safetensors, network.h5 and training.json into the folder `out`.
+
+    An existing checkpoint is continued, unless restart. Errors: those of `fit`, `lower` and the recipe's layers.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / "checkpoint.safetensors"
+    if restart:
+        checkpoint.unlink(missing_ok=True)
+    train, validation = split(data[0], recipe.data.validation, seed)
+    torch.manual_seed(seed)
+    net = build(recipe.layers)
+    options = asdict(replace(recipe.train, seed=seed, **({} if epochs is None else {"epochs": epochs})))
+    augment = Augment(**recipe.data.augment) if recipe.data.augment else None  # type: ignore[arg-type]  # checked by it
+    history = fit(net, train, dt=recipe.data.dt, steps=recipe.data.steps, clip=recipe.data.clip, augment=augment,
+                  validation=validation if len(validation) else None, checkpoint=checkpoint, progress=progress, **options)
+    evaluation = evaluate(net, data[1], net.time)  # type: ignore[arg-type]  # fit has set it
+    network = lower(net)
+    save_network(network, out / "network.h5")
+    names = tuple(p.name for p in network.populations[1:] if p.rule is not None and p.rule.fires)
+    trained = Trained(seed, history, evaluation, network, names[: len(hidden_layers(net))])
+    write_json(out / "training.json", _described(trained, recipe, options))
+    return trained
+
+
+def _described(t: Trained, recipe: Recipe, options: Mapping[str, Any]) -> dict[str, Any]:
+    e = t.evaluation
+    return {"seed": t.seed, "recipe": {"data": asdict(recipe.data), "layer": [dict(x) for x in recipe.layers],
+                                       "train": dict(options)},
+            "layers": list(t.layers), "history": t.history.to_dict(), "seconds": t.seconds,
+            "test": {"samples": len(e.labels), "accuracy": e.accuracy, "loss": e.loss, "rates": list(e.rates),
+                     "labels": e.labels.tolist(), "predictions": e.predictions.tolist()},
+            "versions": doctor.versions("core", "train")}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON; an existing file is replaced when the new one is complete. What is not a number is written as null."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def read_training(path: Path) -> tuple[History, tuple[str, ...]]:
+    """The history and the names of the hidden layers in a training.json. ValueError that names the file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}: `snnsim train` writes training.json into the folder of each seed")
+    try:
+        d = json.loads(path.read_text(encoding="utf-8"))
+        epochs = [{k: math.nan if v is None else v for k, v in e.items()} for e in d["history"]["epochs"]]
+        return History.from_dict({**d["history"], "epochs": epochs}), tuple(d["layers"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as e:
+        raise ValueError(f"{path} is not a training.json of snnsim, or it is damaged: {e!r}") from None
