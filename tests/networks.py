@@ -145,5 +145,5 @@ def counts(draw, network, alone=False):
     shape = (steps, *network.input.shape) if alone else (steps, batch, *network.input.shape)
     active, most = draw(st.sampled_from((0.0, 0.1, 0.2, 0.3, 0.5))), draw(st.integers(1, 3))
     dense = (rng.random(shape) < active) * rng.integers(1, most + 1, shape)
-    dense[rng.random(steps) < draw(st.sampled_from((0.0, 0.5)))] = 0
+    dense[rng.random(steps) < draw(st.sampled_from((0.0, 0.5, 0.75)))] = 0
     return dense.astype(np.float64)

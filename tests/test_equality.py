@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from snnsim import engine
 from snnsim.engine import running
+from snnsim.maps import Dense, Sparse
+from snnsim.network import Network, Population, Projection
 from tests import oracle
-from tests.networks import counts, networks, sequential_networks
+from tests.networks import FIRING, STEPS, VALUES, counts, eighths, networks, sequential_networks
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
@@ -73,6 +75,29 @@ def leap_soon(monkeypatch):
 def test_engine_equals_oracle(data):
     network = data.draw(networks())
     check(network, data.draw(counts(network)))
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["alike", "each"])
+@pytest.mark.parametrize("rule", FIRING, ids=lambda r: r.name)
+def test_neurons_that_sleep_between_events(rule, each):
+    """Few events and long silences, so that what a neuron keeps over a leap decides whether it fires."""
+    calm = {**VALUES, "keep": (0.25, 0.5), "theta": (1.5, 2.0)}
+    slept = fired = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        values = {p: rng.choice(calm[p], (20,) if each else ()) for p in rule.parameters}
+        weight = eighths(rng, (20, 6))
+        indptr, targets = np.arange(7) * 20, np.tile(np.arange(20), 6)
+        nets = [Network((Population("in", (6,)), Population("a", (20,), rule, values)), (Projection("in", "a", (m,)),),
+                        readout="count") for m in (Dense(weight), Sparse(indptr, targets, weight.T.ravel(), (20, 6)))]
+        dense = np.zeros((STEPS, 2, 6))
+        dense[[0, 4, 7, 8, 11]] = rng.random((5, 2, 6)) < 0.4
+        for network in nets:
+            check(network, dense)
+            found = engine.run(network, dense)
+            slept, fired = slept + (found.updates < 0.9), fired + len(found.spikes["a"])
+    assert slept > 2
+    assert fired > 50
 
 
 @given(st.data())

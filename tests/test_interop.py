@@ -51,6 +51,8 @@ def assert_exact(path, network, given, tool, spikes):
     assert match.exact, str(match)
     assert sum(x.expected for x in match.layers) > spikes
     assert match.ran_in == tool
+    assert match.predictions_equal == (match.samples if network.readout == "count" else None)
+    assert ("predictions not compared" in str(match)) == (network.readout == "membrane")
 
 
 @pytest.mark.parametrize("encoding", ["unit_r", pytest.param("tau_over_dt", marks=pytest.mark.slow)])

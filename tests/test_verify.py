@@ -108,6 +108,14 @@ def test_samples_may_be_recordings_event_arrays_or_a_data_set(tmp_path):
         hardware.verify(tmp_path / "net.nir", network, 3)
 
 
+def test_a_plain_file_is_not_verified(tmp_path):
+    nir.export(one(), tmp_path / "net.nir")
+    with h5py.File(tmp_path / "net.nir", "r+") as f:
+        del f["node/metadata"]
+    with pytest.raises(ValueError, match=r"net.nir was not written by snnsim: read it with hardware.nir.read\(path, dt=\)"):
+        hardware.verify(tmp_path / "net.nir", one(), INPUT)
+
+
 def test_an_artefact_of_another_network_or_a_changed_one_is_refused(tmp_path):
     network = dense()
     nir.export(network, tmp_path / "net.nir")

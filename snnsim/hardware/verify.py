@@ -70,25 +70,26 @@ class Divergence:
 class MatchReport:
     """What `verify` found.
 
-    layers: by population. divergences: the first of each sample whose spikes differ. predictions_equal: of `samples`.
-    score_difference: largest absolute difference of the outputs' scores. lossy, kept: what the export could not hold,
-    and what it holds as metadata only, as the artefact says. ran_in: what ran the artefact.
+    layers: by population. divergences: the first of each sample whose spikes differ. predictions_equal: of `samples`;
+    score_difference: largest absolute difference of the outputs' scores; both None where the artefact was run in a tool
+    that gives none. lossy, kept: what the export could not hold, and what it holds as metadata only, as the artefact
+    says. ran_in: what ran the artefact.
     """
 
     artefact: str
     samples: int
     layers: tuple[LayerMatch, ...]
     divergences: tuple[Divergence, ...]
-    predictions_equal: int
-    score_difference: float
+    predictions_equal: int | None
+    score_difference: float | None
     lossy: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     ran_in: str = "snnsim"
 
     @property
     def exact(self) -> bool:
-        """Every spike and every prediction is equal."""
-        return all(x.missing == x.extra == 0 for x in self.layers) and self.predictions_equal == self.samples
+        """Every spike and every prediction that was compared is equal."""
+        return all(x.missing == x.extra == 0 for x in self.layers) and self.predictions_equal in (None, self.samples)
 
     @property
     def share(self) -> float:
@@ -109,8 +110,9 @@ class MatchReport:
         rows += [(x.name, str(x.expected), str(x.found), str(x.equal), str(x.missing), str(x.extra), f"{100 * x.share:.4f} %")
                  for x in self.layers]
         widths = [max(len(r[i]) for r in rows) for i in range(7)]
-        lines = [f"{self.artefact}, run in {self.ran_in}: {verdict}; {self.predictions_equal} of {self.samples} predictions "
-                 f"equal, scores within {self.score_difference:.1e}"]
+        predictions = "predictions not compared" if self.predictions_equal is None else (
+            f"{self.predictions_equal} of {self.samples} predictions equal, scores within {self.score_difference:.1e}")
+        lines = [f"{self.artefact}, run in {self.ran_in}: {verdict}; {predictions}"]
         lines += ["  " + "  ".join([r[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(r[1:], widths[1:], strict=True))])
                   for r in rows]
         ties = sum(x.tie for x in self.divergences)
@@ -127,12 +129,14 @@ def verify(path: str | os.PathLike[str], network: Network, samples: Any) -> Matc
     samples: a data set or a slice of one, a list of recordings or of event arrays, one event array, a binned batch, or
     counts [T, B, *input] or [T, *input].
 
-    Errors: what the artefact's reader raises (ValueError that names the file); ValueError when the artefact holds
-    other populations than the network, or there are no samples.
+    Errors: what the artefact's reader raises (ValueError that names the file); ValueError when snnsim did not write the
+    artefact, when it holds other populations than the network, or when there are no samples.
     """
     events = _events(samples)
     told = nir.describe(path)
-    found = nir.read(path) if told else nir.read(path, dt=network.time.dt)
+    if told is None:
+        raise ValueError(f"{path} was not written by snnsim: read it with hardware.nir.read(path, dt=) and run it")
+    found = nir.read(path)
     _same_populations(path, network, found)
     ours, theirs = engine.run(network, events), engine.run(found, events)
     rule = {p.name: p.rule for p in network.populations}
@@ -142,8 +146,7 @@ def verify(path: str | os.PathLike[str], network: Network, samples: Any) -> Matc
     layers = compare(spikes[0], spikes[1])
     divergences = first_divergences(network, found, events, spikes[0], spikes[1])
     batch = len(np.atleast_1d(ours.prediction))
-    return MatchReport(os.fspath(path), batch, layers, divergences, equal, difference, told.lossy if told else (),
-                       told.kept if told else ())
+    return MatchReport(os.fspath(path), batch, layers, divergences, equal, difference, told.lossy, told.kept)
 
 
 def _events(samples: Any) -> Any:

@@ -67,10 +67,10 @@ def verify_nir(path: str | os.PathLike[str], network: Network, counts: ArrayLike
                python: str | os.PathLike[str] = sys.executable, timeout: float = 300.0) -> MatchReport:
     """Run the exported file in another tool and the network in our engine, and compare all spikes.
 
-    counts: [T, B, *input] or [T, *input]. Of predictions only those by spike counts are compared; for a readout by
-    membrane, which the tools do not have, predictions count as equal and the score difference is 0.
+    counts: [T, B, *input] or [T, *input]. Predictions are compared where the network reads spike counts; the tools have
+    no readout by membrane.
 
-    Errors: as `run_nir`.
+    Errors: as `run_nir`, and ValueError when the file holds other populations than the network.
     """
     array: NDArray[Any] = np.asarray(counts, network.dtype)
     array = array[:, None] if array.shape[1:] == network.input.shape else array
@@ -81,7 +81,8 @@ def verify_nir(path: str | os.PathLike[str], network: Network, counts: ArrayLike
     found = {n: spikes[n].reshape(a.shape) for n, a in expected.items() if n in spikes}
     told = nir.describe(path)
     layers = compare(expected, found)
-    equal, difference = array.shape[1], 0.0
+    equal: int | None = None
+    difference: float | None = None
     if network.readout == "count":
         scores = found[network.output].sum(0).reshape(array.shape[1], -1)
         equal = int(np.sum(np.argmax(scores, 1) == result.prediction))

@@ -39,5 +39,5 @@ def readout(result: Result, network: Network, sample: int = 0, label: int | None
     of = "the mean of its membrane decides" if network.readout == "membrane" else "its spike count decides"
     a.set_title(f"{network.output}: {of}")
     a.set(xlabel="time (ms)", ylabel="membrane of the class", xlim=(0.0, time[-1]))
-    a.legend(loc="upper left")
+    figure.legend(loc="outside upper right", ncols=3)
     return figure

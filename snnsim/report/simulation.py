@@ -86,7 +86,8 @@ def simulate(network: Network, samples: Sequence[Recording], *, mode: Literal["e
     recordings of a sensor that is not the network's input."""
     if not len(samples):
         raise ValueError("there is no sample to simulate")
-    if samples[0].sensor.shape != network.input.shape:
+    shape = network.input.shape
+    if samples[0].sensor.shape != (shape if len(shape) == 3 else (1, 1, *shape)):
         raise ValueError(f"the recordings have the shape {samples[0].sensor.shape} (polarities, height, width), but the "
                          f"network's input has {network.input.shape}")
     prepared = engine.prepare(network)

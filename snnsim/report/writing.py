@@ -102,7 +102,7 @@ def _headlines(done: Simulation, network: Network, history: History | None, matc
                           f"from {done.events.mean():,.0f} events and {spikes:,.0f} spikes"))
     found.append(Headline("neurons updated every step", f"{done.ticked:.0%}", "the others wait for a spike" if done.ticked < 1
                           else "each has a bias, or is read at every step"))
-    found.append(Headline("time a sample", f"{done.milliseconds:.2g} ms", f"simulated in batches on {doctor.cores()} cores"))
+    found.append(Headline("time a sample", f"{done.milliseconds:.1f} ms", f"simulated in batches on {doctor.cores()} cores"))
     return found
 
 
@@ -129,8 +129,8 @@ def _sections(network: Network, samples: EventDataset, done: Simulation, history
     result = engine.run(network, [recording.events], record=kept)
     sections = [("The input", "input", [_picture(
         "What the camera saw", "input events as frames",
-        f"Sample {shown} of the held-out set, {len(recording.events):,} events. A pixel sends an event whenever it becomes "
-        "brighter or darker; nothing else is sent.", plot.events(recording))])]
+        f"Sample {shown} of the held-out set{_labelled(recording, network)}, {len(recording.events):,} events. A pixel sends "
+        "an event whenever it becomes brighter or darker; nothing else is sent.", plot.events(recording))])]
     sections.append(("The network", "network", [_picture(
         "Populations and projections", "the populations of the network as boxes, its projections as arrows",
         "Neurons stand in the boxes; each arrow is a linear map from the spikes at its tail to the inputs at its tip.",
@@ -179,6 +179,12 @@ def _one_sample(network: Network, recording: Recording, result: engine.Result, d
     pictures.append(_picture("How the answer formed", "membranes of the readout over time", said,
                              plot.readout(result, network, 0, label)))
     return pictures
+
+
+def _labelled(recording: Recording, network: Network) -> str:
+    if recording.label < 0:
+        return ""
+    return f" (class {network.classes[recording.label] if network.classes else recording.label})"
 
 
 def _example(done: Simulation) -> int:

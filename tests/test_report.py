@@ -1,0 +1,141 @@
+"""The report: one file with everything inside, right numbers, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snnsim import hardware
+from snnsim.datasets import EventDataset
+from snnsim.report import simulate, write_report
+from tests.test_plot import history, recording, report, small_network
+
+HEADINGS = ["What the camera saw", "Populations and projections", "Loss, accuracy and firing by epoch", "Who fired when",
+            "How neurons of second came to fire", "How the answer formed", "What was taken for what", "Spikes of each layer",
+            "Spikes equal, layer by layer"]
+
+
+class Page(HTMLParser):
+    """Every reference and every picture of a page; a tag that is never closed is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.references += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        if tag not in ("meta", "img", "br", "link", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def samples() -> EventDataset:
+    return EventDataset.of([recording(i) for i in range(12)], tuple("0123456789"), "clouds")
+
+
+@pytest.fixture(scope="module")
+def written(samples: EventDataset, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("report")
+    network = small_network()
+    export = hardware.nir.export(network, folder / "net.nir")
+    write_report(folder / "report.html", network=network, samples=samples, history=history(), export=export,
+                 match=hardware.verify(folder / "net.nir", network, samples), title="A <b>title</b>",
+                 summary="What was done.", commands=["snnsim demo", "snnsim verify a b"], facts=[("seed", "7")])
+    assert [p.name for p in sorted(folder.iterdir())] == ["net.nir", "report.html"]
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_it_loads_nothing(written):
+    page = Page(written)
+    assert all(r.startswith(("#", "data:image/svg+xml;base64,")) for r in page.references)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not re.search(r"@import|url\(", written)
+
+
+def test_every_picture_is_there_and_drawn(written):
+    assert re.findall(r"<figure>\s*<h3>(.*?)</h3>", written) == HEADINGS
+    assert written.count("<img src=\"data:image/svg+xml;base64,") == len(HEADINGS)
+    assert all(len(data) > 5000 for data in re.findall(r"base64,([^\"]*)", written))
+
+
+def test_its_links_lead_somewhere(written):
+    targets = re.findall(r'href="#(\w+)"', written)
+    assert targets and all(f'id="{t}"' in written for t in targets)
+
+
+def test_what_was_given_is_escaped_and_shown(written):
+    assert "A &lt;b&gt;title&lt;/b&gt;" in written and "<b>title</b>" not in written
+    for text in ("What was done.", "snnsim demo\nsnnsim verify a b", "<th>seed</th><td>7</td>", "chosen epoch", "3 of 3",
+                 "Every spike and every prediction is equal: net.nir does what the network did.",
+                 "Nothing: other tools will compute what the network computes.", "input-&gt;first", "snnsim 0."):
+        assert text in written
+
+
+def test_its_numbers_are_those_of_the_simulation(written, samples):
+    done = simulate(small_network(), samples)
+    assert f"<b>{done.accuracy:.1%}</b><span>{done.correct} of 12 samples right</span>" in written
+    assert f"<b>{sum(done.synaptic.values()) / 12:,.0f}</b>" in written
+
+
+def test_a_difference_is_not_hidden(samples, tmp_path):
+    write_report(tmp_path / "r.html", network=small_network("soft"), samples=samples, match=report(missing=40))
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "60.0000 % of the spikes are equal" in text and "a loss" in text and "a time base" in text
+
+
+def test_it_is_written_without_training_and_export_too(samples, tmp_path):
+    write_report(tmp_path / "r.html", network=small_network(), samples=samples)
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert page.tags.count("img") == len(HEADINGS) - 2
+
+
+def test_a_report_that_fails_leaves_the_old_one(samples, tmp_path):
+    path: Path = tmp_path / "r.html"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="there is no sample to simulate"):
+        write_report(path, network=small_network(), samples=samples[:0])
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_samples_of_another_sensor_are_refused(samples):
+    from snnsim.maps import Dense
+    from snnsim.network import Network, Population, Projection
+    from snnsim.neurons import LI
+
+    other = Network((Population("in", (2, 4, 4)), Population.of("out", (2,), LI(), 1.0)),
+                    (Projection("in", "out", (Dense(np.ones((2, 32))),)),))
+    with pytest.raises(ValueError, match=r"shape \(2, 34, 34\) .* the network's input has \(2, 4, 4\)"):
+        simulate(other, samples)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("mode", ["event", "clock"])
+def test_a_simulation_does_not_depend_on_how_it_is_run(mode, threads, samples):
+    reference, other = simulate(small_network(), samples), simulate(small_network(), samples, mode=mode, threads=threads)
+    assert np.array_equal(reference.predictions, other.predictions)
+    assert all(np.array_equal(reference.counts[k], other.counts[k]) for k in reference.counts)
+    assert reference.synaptic == other.synaptic
+    assert reference.confusion(10).sum() == 12 and reference.labelled
+
+
+def test_a_sample_does_not_run_longer_because_of_its_neighbour(samples):
+    from dataclasses import replace
+
+    from snnsim.network import TimeBase
+
+    free = replace(small_network(), time=TimeBase(dt=10.0))
+    together = simulate(free, samples)
+    alone = [simulate(free, [samples[i]]).predictions[0] for i in range(len(samples))]
+    assert together.predictions.tolist() == alone
