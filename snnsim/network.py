@@ -55,7 +55,10 @@ class Population:
                              f"{self.rule.name if self.rule else 'none'}, got {tuple(self.parameters)}")
         held = {}
         for p in wanted:
-            held[p] = frozen(f"parameter {p!r} of population {self.name!r}", self.parameters[p])
+            label = f"parameter {p!r} of population {self.name!r}"
+            held[p] = frozen(label, self.parameters[p])
+            if self.rule:
+                self.rule.check(p, held[p], label)
             try:
                 np.broadcast_to(held[p], shape)
             except ValueError:

@@ -138,6 +138,7 @@ FULL = Dense(np.ones((3, 4)))
     (lambda: Population("p", (3,), LIF().rule, {"decay": 0.5}), "needs the parameters"),
     (lambda: Population("p", (3,), LIF().rule, {"decay": [0.5] * 2, "theta": 1}), "does not broadcast"),
     (lambda: Population("p", (3,), LIF().rule, {"decay": np.inf, "theta": 1}), "must be finite"),
+    (lambda: Population("p", (3,), LIF().rule, {"decay": 1.5, "theta": 1}), "'decay' of population 'p' must lie from 0 to 1"),
     (lambda: Projection("in", "out", ()), "has no map"),
     (lambda: Projection("in", "out", (FULL,), delay=-1), "delay of projection in->out must be"),
     (lambda: Projection("in", "out", (FULL,), delay=0.5), "delay of projection in->out must be"),

@@ -205,8 +205,8 @@ PER_CHANNEL = np.array([0.5, 0.75]).reshape(2, 1, 1)
 
 
 @pytest.mark.parametrize(("network", "sentence"), [
-    (layers((1, 4, 4), [SumPool2d(2)]), "projection in->hidden only pools, and has no weights to take the factor tau/dt of "
-                                        "encoding 'unit_r': export with encoding='tau_over_dt'"),
+    (layers((1, 4, 4), [SumPool2d(2)]), "projection in->hidden only pools, and has no weights to take the factor of the "
+                                        "neurons' input: export with encoding='tau_over_dt'"),
     (layers((1, 4, 4), [Conv2d(np.ones((2, 1, 1, 1))), SumPool2d(2)], decay=PER_CHANNEL),
      "projection in->hidden ends in a pooling, and the neurons that it feeds differ in decay"),
     (layers((1, 4, 4), [Conv2d(np.ones((2, 1, 1, 1)))], decay=np.linspace(0.5, 0.75, 4)),
@@ -327,6 +327,20 @@ def test_every_change_of_the_description_is_read_or_refused(tmp_path):
         for bad in (None, 5, "x", [], {}, [{}], [[]], -1, 1e9, [5]):
             change(path, "node/metadata/snnsim", json.dumps({**good, key: bad}))
             assert (refusal(nir.read, path) or str(path)).startswith(str(path))
+
+
+def test_shapes_that_would_fill_the_memory_are_refused(tmp_path):
+    path = tmp_path / "net.nir"
+    nir.export(dense(), path)
+    with h5py.File(path) as f:
+        good = json.loads(f["node/metadata/snnsim"][()])
+    good["populations"][1]["shape"] = [10**12]
+    change(path, "node/metadata/snnsim", json.dumps(good))
+    with pytest.raises(ValueError, match=r"node 'hidden' holds 3 neurons, the exported population \[1000000000000\]"):
+        nir.read(path)
+    change(path, "node/nodes/node_in/shape", np.array([10**12]))
+    with pytest.raises(ValueError, match=r"node 'node_in' has shape \[1000000000000\], whose arrays would be above the limit"):
+        nir.read(path)
 
 
 def test_a_truncated_or_damaged_file_is_refused(tmp_path):

@@ -194,7 +194,8 @@ EYE = np.eye(3)
     (chain_of(peer.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([1, 1])), lif((1, 3, 3), r=2.0), shape=(1, 4, 4)),
      "node 'sumpool2d' (SumPool2d): padding must be 0"),
     (chain_of(peer.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0])), lif((1, 2, 2)), shape=(1, 4, 4)),
-     "projection input->lif only pools, and has no weights to take the factor")])
+     "projection input->lif only pools, and has no weights to take the factor of the neurons' input: put a Conv2d or Affine"),
+    (chain_of(peer.Linear(EYE), peer.Delay(np.full(3, 1e308)), lif((3,))), "the delay of 1e+308 s is not a whole number")])
 def test_what_a_network_cannot_hold_is_refused_by_node(tmp_path, nodes, sentence):
     path = write(tmp_path / "net.nir", *nodes)
     with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: .*{re.escape(sentence)}"):

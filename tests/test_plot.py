@@ -133,6 +133,13 @@ def test_membranes_of_an_adaptive_neuron_have_no_constant_threshold():
     assert "threshold" not in texts(figure) and labels(figure) == {"a", "time (ms)"}
 
 
+def test_a_line_of_pixels_is_drawn_over_time(tmp_path):
+    row = Sensor(1, 700, 1)
+    spoken = Recording(datasets.make_events([0, 5, 9], [3, 699, 4], [0, 0, 0], [0, 0, 0]), 0, row)
+    figure = plot.events(spoken)
+    assert labels(figure) == {"time (ms)", "pixel"} and inked(figure, tmp_path) > 0.001
+
+
 def test_training_is_drawn_without_a_validation_split():
     figure = plot.training(history(validated=False))
     assert [len(a.lines) for a in figure.axes] == [2, 2, 3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,10 +56,14 @@ def _samples(done: Simulation, net: Network) -> None:
     names = net.classes or tuple(map(str, range(net.population(net.output).size)))
     firing = list(done.counts)
     known = done.labelled
+    folder = os.path.commonpath([os.path.dirname(s) for s in done.sources]) if all(map(os.path.dirname, done.sources)) else ""
+    if folder:
+        say(f"files in {folder}")
     rows = []
     for i in range(min(len(done), SHOWN)):
         label = [names[int(done.labels[i])]] if known else []
-        rows.append((done.sources[i] or str(i), *label, names[int(done.predictions[i])], f"{done.events[i]:,}",
+        source = os.path.relpath(done.sources[i], folder) if folder else done.sources[i] or str(i)
+        rows.append((source, *label, names[int(done.predictions[i])], f"{done.events[i]:,}",
                      *[f"{done.counts[n][i]:,}" for n in firing]))
     table(("sample", *(["label"] if known else []), "prediction", ">events", *[f">spikes of {n}" for n in firing]), rows)
     if len(done) > SHOWN:

@@ -33,7 +33,7 @@ def bound(v: float, a: float, decay: float, rho: float, theta: float, beta: floa
     return where(v > 0.0, v, 0.0) - (theta + where(lift < 0.0, lift, 0.0))
 
 
-RULE = Rule("adaptive_lif", charge, margin, reset, leap, bound,
+RULE = Rule("adaptive_lif", charge, margin, reset, leap, bound, unit=("decay", "rho"),
             equation="h = decay v + x;  a = rho a;  s = [h >= theta + beta a];  v = h - s (theta + beta a);  a = a + s",
             source="Bellec et al., NeurIPS (2018)")
 

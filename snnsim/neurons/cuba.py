@@ -31,14 +31,14 @@ def hard(i: float, v: float, s: float, keep: float, decay: float, theta: float) 
 
 def bound(i: float, v: float, keep: float, decay: float, theta: float) -> float:
     # all the charge that the current can still bring, and a little for rounding
-    return 1.0001 * (where(v > 0.0, v, 0.0) + where(i > 0.0, i, 0.0) * keep / (1.0 - keep)) - theta
+    return 1.0001 * (where(v > 0.0, v, 0.0) + where(i > 0.0, i * keep / (1.0 - keep), 0.0)) - theta
 
 
 SOURCE = "Vogels and Abbott, J. Neurosci. 25 (2005); discrete form as in Loihi, Davies et al. (2018)"
 RULES = {
-    "soft": Rule("cuba_soft", charge, margin, soft, bound=bound, source=SOURCE,
+    "soft": Rule("cuba_soft", charge, margin, soft, bound=bound, unit=("keep", "decay"), source=SOURCE,
                  equation="i = keep i + x;  h = decay v + i;  s = [h >= theta];  v = h - s theta"),
-    "hard": Rule("cuba_hard", charge, margin, hard, bound=bound, source=SOURCE,
+    "hard": Rule("cuba_hard", charge, margin, hard, bound=bound, unit=("keep", "decay"), source=SOURCE,
                  equation="i = keep i + x;  h = decay v + i;  s = [h >= theta];  v = h (1 - s)"),
 }
 

@@ -42,11 +42,11 @@ def bound(v: float, decay: float, theta: float) -> float:
 
 SOURCE = "Lapicque (1907); soft reset: Rueckauer et al. (2017)"
 RULES = {
-    "soft": Rule("lif_soft", charge, margin, soft, leap, bound, source=SOURCE,
+    "soft": Rule("lif_soft", charge, margin, soft, leap, bound, unit=("decay",), source=SOURCE,
                  equation="h = decay v + x;  s = [h >= theta];  v = h - s theta"),
-    "hard": Rule("lif_hard", charge, margin, hard, leap, bound, source=SOURCE,
+    "hard": Rule("lif_hard", charge, margin, hard, leap, bound, unit=("decay",), source=SOURCE,
                  equation="h = decay v + x;  s = [h >= theta];  v = h (1 - s)"),
-    "none": Rule("lif_none", charge, margin, none, leap, bound, source=SOURCE,
+    "none": Rule("lif_none", charge, margin, none, leap, bound, unit=("decay",), source=SOURCE,
                  equation="h = decay v + x;  s = [h >= theta];  v = h"),
 }
 

@@ -19,7 +19,7 @@ def leap(v: float, k: float, decay: float) -> float:
     return v * decay ** k
 
 
-RULE = Rule("li", charge, leap=leap, equation="v = decay v + x", source="textbook leaky integrator")
+RULE = Rule("li", charge, leap=leap, unit=("decay",), equation="v = decay v + x", source="textbook leaky integrator")
 
 
 @dataclass(frozen=True)

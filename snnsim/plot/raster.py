@@ -64,7 +64,8 @@ def _inputs(axes: Axes, recording: Recording, network: Network) -> None:
     pixel = e["y"].astype(np.int64) * s.width + e["x"]
     for p, colour in ((1, ON), (0, OFF)):
         _dots(axes, at[e["p"] == p], pixel[e["p"] == p], colour)
-    axes.set_title(f"{network.input.name}: {count(len(e))} events on {s.width} x {s.height} pixels (ON blue, OFF orange)")
+    colours = " (ON blue, OFF orange)" if s.polarities == 2 else ""
+    axes.set_title(f"{network.input.name}: {count(len(e))} events on {s.width} x {s.height} pixels{colours}")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set(ylabel="pixel", ylim=(-0.02 * s.height * s.width, 1.02 * s.height * s.width))
 

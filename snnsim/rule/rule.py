@@ -30,6 +30,7 @@ class Rule:
     Two optional functions let an event-driven engine skip silent steps:
         leap(*states, k, *parameters) -> states after k steps without input
         bound(*states, *parameters) -> a number that no margin of any later silent step exceeds
+    `unit` names the parameters that must lie from 0 to 1, as bound may rely on; `check` refuses others.
 
     Errors: ValueError or TypeError that names the function and the argument.
     """
@@ -41,6 +42,7 @@ class Rule:
     leap: Function | None = None
     bound: Function | None = None
     inputs: tuple[str, ...] = ("x",)
+    unit: tuple[str, ...] = ()
     equation: str = ""
     source: str = ""
     states: tuple[str, ...] = field(init=False)
@@ -68,9 +70,18 @@ class Rule:
             if getattr(self, role) is not None and len(self.trace(role)) != count:
                 raise ValueError(f"{role} of rule {self.name!r} returns {len(self.trace(role))} values, must return {count}")
 
+        for name in self.unit:
+            one_of(f"unit of rule {self.name!r}", name, parameters)
+
     @property
     def fires(self) -> bool:
         return self.margin is not None
+
+    def check(self, name: str, value: ArrayLike, label: str) -> None:
+        """ValueError that starts with the label when the value is impossible for this parameter."""
+        array = finite(label, value)
+        if name in self.unit and np.any((array < 0.0) | (array > 1.0)):
+            raise ValueError(f"{label} must lie from 0 to 1, got {value!r}")
 
     def trace(self, role: str) -> tuple[Symbol, ...]:
         """The results of one of the functions on symbols named like its arguments."""
@@ -112,7 +123,7 @@ class Fixed(Neuron):
             raise ValueError(f"rule {self.of.name!r} has the parameters {self.of.parameters}: "
                              f"missing {missing}, unknown {unknown}")
         for name, value in self.values.items():
-            finite(name, value)
+            self.of.check(name, value, name)
 
     @property
     def rule(self) -> Rule:

@@ -58,6 +58,14 @@ class Graph:
     description: str = ""
 
 
+def pair(value: Value) -> tuple[int, int]:
+    """A size as NIR files hold it: one whole number, or two."""
+    numbers = np.asarray(value)
+    if numbers.dtype.kind not in "iuf" or numbers.size not in (1, 2) or np.any(numbers != np.floor(numbers)):
+        raise ValueError(f"a size must be one whole number or two, got {value!r}")
+    return int(numbers.flat[0]), int(numbers.flat[-1])
+
+
 def write_graph(graph: Graph, path: str | os.PathLike[str]) -> None:
     """Write the graph to one file; an existing file is replaced only when the new one is complete."""
     with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as f:
@@ -153,6 +161,8 @@ class _Reader:
         for key in FIELDS[kind]:
             if key in group or key not in OPTIONAL:
                 values[key] = self.value(group, key)
+        if kind == "Input" and math.prod(map(int, np.ravel(values["shape"]))) * 8 > self.left:
+            raise ValueError(f"{where} has shape {values['shape']}, whose arrays would be above the limit")
         own = self.metadata(group)
         keys = [k for k in own if k.startswith(PREFIX + "_")]
         return Node(kind, values, {k.removeprefix(PREFIX + "_"): self.value(own, k) for k in keys})

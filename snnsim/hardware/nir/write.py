@@ -186,7 +186,8 @@ class _Writer:
 
         if q.delay:
             append("Delay", {"delay": np.full(shape, q.delay * DT)})
-        gains = gains_of(q.name, [not isinstance(m, SumPool2d) for m in q.maps], self.encoded[q.target].gain)
+        gains = gains_of(q.name, [not isinstance(m, SumPool2d) for m in q.maps], self.encoded[q.target].gain,
+                         "export with encoding='tau_over_dt'")
         for i, m in enumerate(q.maps):
             if isinstance(m, (Dense, Sparse)):
                 shape = flatten()
@@ -277,22 +278,20 @@ class _Writer:
         return np.asarray(product)
 
 
-def gains_of(name: str, weighted: Sequence[bool], gain: Floats) -> list[Floats]:
+def gains_of(name: str, weighted: Sequence[bool], gain: Floats, advice: str) -> list[Floats]:
     """The gain of a projection's target, laid on the last map of the chain that has weights; 1 for the other maps.
 
-    weighted: for each map, whether it has weights. ValueError when no map can take the gain.
+    weighted: for each map, whether it has weights. ValueError, with the advice, when no map can take the gain.
     """
     gains = [np.ones(1)] * len(weighted)
     if np.all(gain == 1.0):
         return gains
     if not any(weighted):
-        raise ValueError(f"projection {name} only pools, and has no weights to take the factor tau/dt of encoding 'unit_r': "
-                         "export with encoding='tau_over_dt'")
+        raise ValueError(f"projection {name} only pools, and has no weights to take the factor of the neurons' input: {advice}")
     bearer = max(i for i, w in enumerate(weighted) if w)
     if bearer < len(weighted) - 1:
         if np.any(gain != gain.flat[0]):
-            raise ValueError(f"projection {name} ends in a pooling, and the neurons that it feeds differ in decay: export with "
-                             "encoding='tau_over_dt'")
+            raise ValueError(f"projection {name} ends in a pooling, and the neurons that it feeds differ in decay: {advice}")
         gain = gain.ravel()[:1]
     gains[bearer] = gain
     return gains
