@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 from snnsim.version import __version__
 
 if TYPE_CHECKING:
-    from snnsim import datasets, engine, hardware, interop, neurons, nn, plot, rule, train
+    from snnsim import datasets, doctor, engine, hardware, interop, neurons, nn, plot, report, rule, train
     from snnsim.lowering import lower
     from snnsim.maps import Conv2d, Dense, Sparse, SumPool2d
     from snnsim.network import Network, Population, Projection, TimeBase
     from snnsim.network_file import load_network, save_network
 
 # Loaded when first used, so that `import snnsim` stays fast and never needs torch.
-MODULES = ("datasets", "engine", "hardware", "interop", "neurons", "nn", "plot", "rule", "train")
+MODULES = ("datasets", "doctor", "engine", "hardware", "interop", "neurons", "nn", "plot", "report", "rule", "train")
 NAMES = {"lower": "lowering", "Network": "network", "Population": "network", "Projection": "network",
          "TimeBase": "network", "Dense": "maps", "Conv2d": "maps", "SumPool2d": "maps", "Sparse": "maps",
          "load_network": "network_file", "save_network": "network_file"}
 
 __all__ = ["Conv2d", "Dense", "Network", "Population", "Projection", "Sparse", "SumPool2d", "TimeBase", "__version__",
-           "datasets", "engine", "hardware", "interop", "load_network", "lower", "neurons", "nn", "plot", "rule",
-           "save_network", "train"]
+           "datasets", "doctor", "engine", "hardware", "interop", "load_network", "lower", "neurons", "nn", "plot", "report",
+           "rule", "save_network", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +57,7 @@ def _samples(done: Simulation, net: Network) -> None:
     names = net.classes or tuple(map(str, range(net.population(net.output).size)))
     firing = list(done.counts)
     known = done.labelled
-    folder = os.path.commonpath([os.path.dirname(s) for s in done.sources]) if all(map(os.path.dirname, done.sources)) else ""
+    folder = _folder(done.sources)
     if folder:
         say(f"files in {folder}")
     rows = []
@@ -69,6 +70,13 @@ def _samples(done: Simulation, net: Network) -> None:
     if len(done) > SHOWN:
         say(f"... and {len(done) - SHOWN:,} more (--json lists all)")
     say()
+
+
+def _folder(sources: Sequence[str]) -> str:
+    """The folder that holds all the files, so that the table need not repeat it; empty where they are not files."""
+    if not all(os.path.isabs(s) for s in sources):
+        return ""
+    return os.path.commonpath([os.path.dirname(s) for s in sources])
 
 
 def _totals(done: Simulation, net: Network) -> None:
