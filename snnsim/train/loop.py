@@ -35,8 +35,8 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     """Train the net on the recordings; afterwards it holds the chosen weights and is in evaluation mode.
 
     dt: ms a step; steps: None for as many as the longest recording needs; clip: several events of a pixel in a step
-    count once. validation: a split to choose the epoch by (its accuracy, then its loss); without it the last epoch is
-    kept. augment: applied to the training events, seeded. checkpoint: a file that is written at least every
+    count once. validation: a split to choose the epoch by: the lowest loss, which tells more than the accuracy of a few
+    recordings; without it the last epoch is kept. augment: applied to the training events, seeded. checkpoint: a file that is written at least every
     checkpoint_seconds and after each epoch; when it exists the run continues from it, and the weights come out bit
     for bit as if it had never stopped. options: the fields of `TrainRecipe` (epochs, batch_size, learning_rate, ...).
 
@@ -172,17 +172,11 @@ class Run:
         self.seconds += clock.monotonic() - began
         self.history.epochs.append(Epoch(self.epoch, self.loss / self.seen, self.correct / self.seen, loss, accuracy,
                                          rates, self.optimizer.param_groups[0]["lr"], self.seconds))
-        if math.isnan(accuracy) or self._better(accuracy, loss):
+        if math.isnan(loss) or self.history.chosen < 0 or loss <= self.history.best.validation_loss:
             self.history.chosen, self.kept = len(self.history.epochs) - 1, weights
         self.epoch, self.batch, self.seen, self.correct, self.loss, self.seconds = self.epoch + 1, 0, 0, 0, 0.0, 0.0
         if self.path is not None:
             self.save()
-
-    def _better(self, accuracy: float, loss: float) -> bool:
-        if self.history.chosen < 0:
-            return True
-        best = self.history.best
-        return (accuracy, -loss) >= (best.validation_accuracy, -best.validation_loss)
 
     def _rates(self, train: EventDataset) -> tuple[float, ...]:
         """How much each layer fires on the first batch of the training set."""
