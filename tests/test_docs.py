@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 SLOW = {"README.md"}  # it trains
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MAKE = re.compile(r"make (demo|test|test-slow|check|venv|peers)( #.*)?|git clone .*|cd snnsim|pip install .*")
+MAKE = re.compile(r"make (demo|test|test-slow|check|venv|peers)\s*(#.*)?")
 
 
 def blocks(page, language):

@@ -35,10 +35,11 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     """Train the net on the recordings; afterwards it holds the chosen weights and is in evaluation mode.
 
     dt: ms a step; steps: None for as many as the longest recording needs; clip: several events of a pixel in a step
-    count once. validation: a split to choose the epoch by: the lowest loss, which tells more than the accuracy of a few
-    recordings; without it the last epoch is kept. augment: applied to the training events, seeded. checkpoint: a file that is written at least every
-    checkpoint_seconds and after each epoch; when it exists the run continues from it, and the weights come out bit
-    for bit as if it had never stopped. options: the fields of `TrainRecipe` (epochs, batch_size, learning_rate, ...).
+    count once. validation: a split to choose the epoch by, with the lowest loss, which tells more than the accuracy of
+    a few recordings; without it the last epoch is kept. augment: applied to the training events, seeded. checkpoint: a
+    file that is written at least every checkpoint_seconds and after each epoch; when it exists the run continues from
+    it, and the weights come out bit for bit as if it had never stopped. options: the fields of `TrainRecipe` (epochs,
+    batch_size, learning_rate, ...).
 
     Errors: ValueError for an empty set, impossible options, or a loss that is no longer finite (the checkpoint of the
     last good moment is kept).
