@@ -9,20 +9,28 @@ from snnsim.version import __version__
 
 if TYPE_CHECKING:
     from snnsim import datasets, doctor, engine, hardware, interop, neurons, nn, plot, report, rule, train
+    from snnsim.connect import AllToAll, Bernoulli, FixedIndegree, FixedOutdegree, FixedTotal, OneToOne, Pairs
+    from snnsim.distributions import LogNormal, Normal, Uniform
     from snnsim.lowering import lower
     from snnsim.maps import Conv2d, Dense, Sparse, SumPool2d
-    from snnsim.network import Network, Population, Projection, TimeBase
+    from snnsim.network import Network, Population, Projection, Synapses, TimeBase
     from snnsim.network_file import load_network, save_network
+    from snnsim.sources import Poisson, SpikeTimes, StepCurrent
 
 # Loaded when first used, so that `import snnsim` stays fast and never needs torch.
 MODULES = ("datasets", "doctor", "engine", "hardware", "interop", "neurons", "nn", "plot", "report", "rule", "train")
-NAMES = {"lower": "lowering", "Network": "network", "Population": "network", "Projection": "network",
-         "TimeBase": "network", "Dense": "maps", "Conv2d": "maps", "SumPool2d": "maps", "Sparse": "maps",
-         "load_network": "network_file", "save_network": "network_file"}
+NAMES = {name: module for module, names in {
+    "connect": ("AllToAll", "Bernoulli", "FixedIndegree", "FixedOutdegree", "FixedTotal", "OneToOne", "Pairs"),
+    "distributions": ("LogNormal", "Normal", "Uniform"), "lowering": ("lower",),
+    "maps": ("Conv2d", "Dense", "Sparse", "SumPool2d"),
+    "network": ("Network", "Population", "Projection", "Synapses", "TimeBase"),
+    "network_file": ("load_network", "save_network"), "sources": ("Poisson", "SpikeTimes", "StepCurrent"),
+}.items() for name in names}
 
-__all__ = ["Conv2d", "Dense", "Network", "Population", "Projection", "Sparse", "SumPool2d", "TimeBase", "__version__",
-           "datasets", "doctor", "engine", "hardware", "interop", "load_network", "lower", "neurons", "nn", "plot", "report",
-           "rule", "save_network", "train"]
+__all__ = ["AllToAll", "Bernoulli", "Conv2d", "Dense", "FixedIndegree", "FixedOutdegree", "FixedTotal", "LogNormal", "Network",
+           "Normal", "OneToOne", "Pairs", "Poisson", "Population", "Projection", "Sparse", "SpikeTimes", "StepCurrent",
+           "SumPool2d", "Synapses", "TimeBase", "Uniform", "__version__", "datasets", "doctor", "engine", "hardware", "interop",
+           "load_network", "lower", "neurons", "nn", "plot", "report", "rule", "save_network", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,9 @@
-"""What a network is: populations and projections as plain frozen data, checked when built.
+"""What a network is: populations, and what joins them, as plain frozen data, checked when built.
 
 Timing, for every neuron and step t: charge -> fire -> reset (see `snnsim.rule.Rule`). A spike at step t reaches a
-target at step t + delay; a delay of 0 is allowed where it closes no loop. Each projection adds the weighted spikes
-and its bias to its receptor of the target at every step.
+target at step t + delay. Populations are joined by projections, chains of linear maps as nets are trained with, whose
+delay may be 0 where it closes no loop; or by synapses, one at a time, drawn by a connection rule, each with a weight
+and a delay of its own. Both add to a receptor of the target.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.connect import AllToAll, Connect, OneToOne, Pairs
+from snnsim.distributions import Distribution, Value, value_or_distribution
 from snnsim.maps import Map
 from snnsim.rule import Neuron, Rule, finite, one_of
+from snnsim.sources import Source, StepCurrent
 
 Array = NDArray[Any]
 
@@ -33,16 +37,21 @@ def frozen(name: str, value: ArrayLike) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Neurons of one rule, or, without a rule, an input: its spikes are the events.
+    """Neurons of one rule; or a source, whose spikes are given or drawn; or, with neither, an input: its spikes are the
+    events of a run.
 
     shape: (N,) or (channels, height, width). parameters: the rule's step parameters, each a number or an array that
-    broadcasts to the shape. Errors: ValueError that names the population and the argument.
+    broadcasts to the shape. initial: states before the first step, by name, each a number, an array that broadcasts to
+    the shape, or a distribution; those not named start at 0. Errors: ValueError that names the population and the
+    argument.
     """
 
     name: str
     shape: tuple[int, ...]
     rule: Rule | None = None
     parameters: Mapping[str, ArrayLike] = field(default_factory=dict)
+    initial: Mapping[str, Value] = field(default_factory=dict)
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
@@ -66,16 +75,38 @@ class Population:
                                  f"not broadcast to {shape}") from None
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "parameters", held)
+        object.__setattr__(self, "initial", self._initial(shape))
+        if self.source is not None:
+            if self.rule is not None:
+                raise ValueError(f"population {self.name!r} has a rule and a source: it can have one of them")
+            try:
+                self.source.check(math.prod(shape))
+            except ValueError as e:
+                raise ValueError(f"population {self.name!r}: {e}") from None
+
+    def _initial(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        held = {}
+        for state, value in self.initial.items():
+            one_of(f"initial state of population {self.name!r}", state, self.rule.states if self.rule else ())
+            label = f"initial {state!r} of population {self.name!r}"
+            held[state] = value_or_distribution(label, value)
+            try:
+                np.broadcast_to(0.0 if isinstance(value, Distribution) else np.asarray(value), shape)
+            except ValueError:
+                raise ValueError(f"{label} has shape {np.asarray(value).shape}, which does not broadcast to {shape}") from None
+        return held
 
     @property
     def size(self) -> int:
         return math.prod(self.shape)
 
     @classmethod
-    def of(cls, name: str, shape: Sequence[int], neuron: Neuron, dt: float, dtype: Any = np.float64) -> Population:
-        """A population of this neuron, for steps of dt milliseconds."""
+    def of(cls, name: str, shape: int | Sequence[int], neuron: Neuron, dt: float, dtype: Any = np.float64,
+           initial: Mapping[str, Value] | None = None) -> Population:
+        """A population of this neuron, for steps of dt milliseconds; it starts at rest where `initial` says nothing."""
         values = {k: np.asarray(v, dtype) for k, v in neuron.step_parameters(dt).items()}
-        return cls(name, tuple(shape), neuron.rule, values)
+        size = (shape,) if isinstance(shape, int) else tuple(shape)
+        return cls(name, size, neuron.rule, values, {**neuron.initial, **(initial or {})})
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +139,59 @@ class Projection:
         return f"{self.source}->{self.target}"
 
 
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """Single synapses from one population to a receptor of another, which may be the same.
+
+    x_target[t + delay] += weight for each spike of its source at step t, so that each weight and each delay can be its
+    synapse's own. connect: which pairs are joined. weight: in the receptor's unit; delay: ms, rounded to steps, at
+    least one step; each a number, a distribution (a delay's must be bounded: low, high), or an array where the pairs are
+    known (AllToAll [targets, sources], OneToOne [size], Pairs [synapses]). Neurons are counted in C order.
+
+    Errors: ValueError that names the synapses and the argument, here or when the Network is built.
+    """
+
+    source: str
+    target: str
+    connect: Connect
+    weight: Value = 1.0
+    delay: Value = 1.0
+    receptor: str = "x"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.connect, Connect):
+            raise ValueError(f"connect of synapses {self.name} must be a connection rule, got {self.connect!r}")
+        for name in ("weight", "delay"):
+            value = value_or_distribution(f"{name} of synapses {self.name}", getattr(self, name))
+            object.__setattr__(self, name, value)
+            if not isinstance(value, (float, Distribution)) and not isinstance(self.connect, (AllToAll, OneToOne, Pairs)):
+                raise ValueError(f"{name} of synapses {self.name} is an array, but {type(self.connect).__name__} draws the "
+                                 "pairs: give a number or a distribution")
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}->{self.target}"
+
+    def steps(self, dt: float) -> tuple[int, int]:
+        """The shortest and the longest delay that can occur, in steps. ValueError where one is below a step."""
+        d: Any = self.delay
+        low, high = (d.low, d.high) if isinstance(d, Distribution) else (np.min(d, initial=np.inf), np.max(d, initial=dt))
+        low = min(low, high)
+        if not math.isfinite(high):
+            raise ValueError(f"delay of synapses {self.name} has no upper bound: give high=, which sizes the ring that "
+                             "holds spikes under way")
+        if low < dt * (1 - 1e-9):
+            raise ValueError(f"delay of synapses {self.name} must be at least one step ({dt:g} ms), got {low:g} ms"
+                             + (": give low=" if isinstance(d, Distribution) else ""))
+        if high / dt > LONGEST_DELAY:
+            raise ValueError(f"delay of synapses {self.name} can be {high:g} ms, {high / dt:.0f} steps: the longest is "
+                             f"{LONGEST_DELAY} steps")
+        return int(low / dt + 0.5), int(high / dt + 0.5)
+
+
+LONGEST_DELAY = 10_000  # steps; the ring has a row of all inputs for each
+
+
 @dataclass(frozen=True)
 class TimeBase:
     """How events become steps: step = floor((t - t0) / dt), and events of one pixel in one step add up.
@@ -130,7 +214,10 @@ class TimeBase:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Populations, projections and a time base. The first population is the input, `output` is read.
+    """Populations, what joins them, and a time base.
+
+    A net that is trained has projections; its first population is the input and `output` is read. A network of synapses
+    needs neither; `seed` fixes what is drawn in it: synapses, initial states, Poisson spikes.
 
     readout: "membrane", argmax of the mean of the output's last state over the steps, or "count", argmax of its spike
     counts; ties go to the lowest index. notes: what building it approximated. classes: names of the outputs.
@@ -139,32 +226,37 @@ class Network:
     """
 
     populations: tuple[Population, ...]
-    projections: tuple[Projection, ...]
+    projections: tuple[Projection, ...] = ()
     time: TimeBase = TimeBase()
     output: str = ""
     readout: Literal["membrane", "count"] = "membrane"
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    synapses: tuple[Synapses, ...] = ()
+    seed: int = 0
     order: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        for name in ("populations", "projections", "notes", "classes"):
+        for name in ("populations", "projections", "notes", "classes", "synapses"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         names = [p.name for p in self.populations]
         if not names:
             raise ValueError("a network needs at least one population")
         if len(set(names)) != len(names):
             raise ValueError(f"population names must be unique, got {names}")
-        if self.populations[0].rule is not None:
+        if self.populations[0].rule is not None and not self.synapses:
             raise ValueError(f"the first population is the input and has no rule, but {names[0]!r} has "
                              f"{self.populations[0].rule.name}")
         for p in self.populations[1:]:
-            if p.rule is None:
+            if p.rule is None and p.source is None:
                 raise ValueError(f"population {p.name!r} has no rule: only the first population is an input")
-        if not self.output:
-            object.__setattr__(self, "output", names[-1])
-        if self.output not in names[1:]:
-            raise ValueError(f"output {self.output!r} is not a population with a rule: {names[1:]}")
+        ruled = [p.name for p in self.populations if p.rule is not None]
+        if not self.output and ruled:
+            object.__setattr__(self, "output", ruled[-1])
+        if self.output not in ruled:
+            raise ValueError(f"output {self.output!r} is not a population with a rule: {ruled}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, got {self.seed!r}")
         one_of("readout", self.readout, ("membrane", "count"))
         out_rule = self.population(self.output).rule
         if self.readout == "count" and out_rule is not None and not out_rule.fires:
@@ -173,20 +265,54 @@ class Network:
             raise ValueError(f"{len(self.classes)} class names for {self.population(self.output).size} outputs")
         for q in self.projections:
             self._check(q, names)
+        for i, s in enumerate(self.synapses):
+            self._check_synapses(s, names)
+            if s in self.synapses[:i]:
+                raise ValueError(f"synapses {s.name} stand twice in the network and would be drawn alike: make two of them")
         object.__setattr__(self, "order", self._order(names))
 
-    def _check(self, q: Projection, names: list[str]) -> None:
+    def _ends(self, label: str, q: Projection | Synapses, names: list[str]) -> tuple[Population, Population]:
         for end in (q.source, q.target):
             if end not in names:
-                raise ValueError(f"projection {q.name}: there is no population {end!r}, only {names}")
+                raise ValueError(f"{label}: there is no population {end!r}, only {names}")
         source, target = self.population(q.source), self.population(q.target)
         if target.rule is None:
-            raise ValueError(f"projection {q.name} ends at the input")
+            raise ValueError(f"{label} ends at {'a source' if target.source else 'the input'}")
         if source.rule is not None and not source.rule.fires:
-            raise ValueError(f"projection {q.name}: {q.source!r} never fires (rule {source.rule.name})")
+            raise ValueError(f"{label}: {q.source!r} never fires (rule {source.rule.name})")
         if q.receptor not in target.rule.inputs:
-            raise ValueError(f"projection {q.name}: receptor {q.receptor!r} is not one of {target.rule.inputs} of rule "
+            raise ValueError(f"{label}: receptor {q.receptor!r} is not one of {target.rule.inputs} of rule "
                              f"{target.rule.name}")
+        return source, target
+
+    def _check_synapses(self, s: Synapses, names: list[str]) -> None:
+        label = f"synapses {s.name}"
+        source, target = self._ends(label, s, names)
+        try:
+            s.connect.expected(source.size, target.size, s.source == s.target)
+        except ValueError as e:
+            raise ValueError(f"{label}: {e}") from None
+        wanted: tuple[int, ...] = (source.size,)
+        if isinstance(s.connect, AllToAll):
+            wanted = (target.size, source.size)
+        elif isinstance(s.connect, Pairs):
+            wanted = (np.size(s.connect.source),)
+        for name in ("weight", "delay"):
+            if np.ndim(getattr(s, name)) and np.shape(getattr(s, name)) != wanted:
+                raise ValueError(f"{name} of {label} has shape {np.shape(getattr(s, name))}, must be {wanted}")
+        if target.rule is not None and s.receptor in target.rule.conductances:
+            low = s.weight.low if isinstance(s.weight, Distribution) else np.min(np.asarray(s.weight), initial=0.0)
+            if low < 0:
+                raise ValueError(f"weight of {label} must not be negative: receptor {s.receptor!r} of rule "
+                                 f"{target.rule.name} is a conductance, got {low:g}"
+                                 + (" as its low bound: give low=0" if isinstance(s.weight, Distribution) else ""))
+        s.steps(self.time.dt)
+        if isinstance(source.source, StepCurrent) and (not isinstance(s.connect, (OneToOne, AllToAll))
+                                                       or not isinstance(s.weight, float) or not isinstance(s.delay, float)):
+            raise ValueError(f"{label} carry a current: they join OneToOne or AllToAll, with one weight and one delay")
+
+    def _check(self, q: Projection, names: list[str]) -> None:
+        source, target = self._ends(f"projection {q.name}", q, names)
         shape = source.shape
         for i, m in enumerate(q.maps):
             try:
@@ -220,6 +346,15 @@ class Network:
     def input(self) -> Population:
         return self.populations[0]
 
+    def require_projections(self, who: str) -> None:
+        """ValueError, unless the network is one of projections, fed by events, that starts with all states at 0."""
+        other = [f"synapses {s.name}" for s in self.synapses]
+        other += [f"source {p.name!r}" for p in self.populations if p.source is not None]
+        other += [f"initial states of {p.name!r}" for p in self.populations if p.initial]
+        if other:
+            raise ValueError(f"{who} takes networks of projections, fed by events; this one has {other[0]}: "
+                             "simulate it with snnsim.engine.Simulation")
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 when every weight and parameter is, else float64."""
@@ -242,6 +377,12 @@ class Network:
     def __repr__(self) -> str:
         lines = [f"Network(dt={self.time.dt:g} ms, steps={self.time.steps}, output={self.output!r})"]
         for p in self.populations:
-            lines.append(f"  {p.name} {p.shape} {p.rule.name if p.rule else 'input'}")
+            lines.append(f"  {p.name} {p.shape} {p.rule.name if p.rule else type(p.source).__name__ if p.source else 'input'}")
             lines += [f"    <- {q.source}: {' + '.join(map(repr, q.maps))}, delay {q.delay}" for q in self.into(p.name)]
+            lines += [f"    <- {s.source}: {s.connect!r}, weight {_short(s.weight)}, delay {_short(s.delay)} ms"
+                      for s in self.synapses if s.target == p.name]
         return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value) if isinstance(value, Distribution) else "by array"

@@ -1,46 +1,56 @@
 """A Network in one HDF5 file, without pickle and without code: rules are stored as their traces.
 
-Layout (schema 1): attributes `format`, `schema`, `version` and `network` (JSON of everything that is not an array)
-at the root; the arrays under populations/<i>/<parameter>, projections/<i>/bias and projections/<i>/maps/<j>/<field>.
+Layout (schema 2): attributes `format`, `schema` and `version` and the dataset `network` (JSON of everything that is
+not an array) at the root; the arrays under populations/<i>/<parameter>, .../initial/<state> and .../source/<field>,
+projections/<i>/bias and .../maps/<j>/<field>, synapses/<i>/<field> and .../connect/<field>. Synapses that a connection
+rule draws are not stored: the rule and the seed are. Schema 1 had no synapses, sources and initial states.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import h5py
+import numpy as np
 
+from snnsim.connect import AllToAll, Bernoulli, FixedIndegree, FixedOutdegree, FixedTotal, OneToOne, Pairs
+from snnsim.distributions import LogNormal, Normal, Uniform
 from snnsim.files import read_array, reading_hdf5, replacing
 from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
-from snnsim.network import Network, Population, Projection, TimeBase
+from snnsim.network import Network, Population, Projection, Synapses, TimeBase
 from snnsim.rule import rule_from_json, rule_to_json
+from snnsim.sources import Poisson, SpikeTimes, StepCurrent
 from snnsim.version import __version__
 
-FORMAT, SCHEMA = "snnsim network", 1
+FORMAT, SCHEMA, READS = "snnsim network", 2, (1, 2)
 MAPS: dict[str, type[Map]] = {"Dense": Dense, "Conv2d": Conv2d, "SumPool2d": SumPool2d, "Sparse": Sparse}
 OPTIONS = {"Dense": (), "Conv2d": ("stride", "padding"), "SumPool2d": ("kernel", "stride"), "Sparse": ("shape",)}
 ARRAYS = {"Dense": ("weight",), "Conv2d": ("weight",), "SumPool2d": (), "Sparse": ("indptr", "targets", "weight")}
+DRAWN = (Normal, LogNormal, Uniform, Poisson, SpikeTimes, StepCurrent,
+         AllToAll, OneToOne, Bernoulli, FixedIndegree, FixedOutdegree, FixedTotal, Pairs)
+PLAIN: dict[str, type[Any]] = {c.__name__: c for c in DRAWN}
 
 
 def save_network(network: Network, path: str | os.PathLike[str]) -> None:
     """Write the network to one HDF5 file; an existing file is replaced only when the new one is complete."""
     plain: dict[str, Any] = {
         "time": asdict(network.time), "output": network.output, "readout": network.readout, "notes": network.notes,
-        "classes": network.classes,
+        "classes": network.classes, "seed": int(network.seed),
         "populations": [{"name": p.name, "shape": p.shape, "rule": rule_to_json(p.rule) if p.rule else None}
                         for p in network.populations],
         "projections": [{"source": q.source, "target": q.target, "delay": int(q.delay), "receptor": q.receptor,
                          "maps": [_options(m) for m in q.maps]} for q in network.projections]}
     with replacing(path) as temporary, h5py.File(temporary, "w") as f:
         f.attrs.update(format=FORMAT, schema=SCHEMA, version=__version__)
-        f.create_dataset("network", data=json.dumps(plain))
         for i, p in enumerate(network.populations):
             group = f.create_group(f"populations/{i}")
             for name, value in p.parameters.items():
                 group.create_dataset(name, data=value)
+            plain["populations"][i]["initial"] = {k: _plain(v, group, f"initial/{k}") for k, v in p.initial.items()}
+            plain["populations"][i]["source"] = _plain(p.source, group, "source")
         for i, q in enumerate(network.projections):
             group = f.create_group(f"projections/{i}")
             if q.bias is not None:
@@ -48,6 +58,8 @@ def save_network(network: Network, path: str | os.PathLike[str]) -> None:
             for j, m in enumerate(q.maps):
                 for name, value in m.arrays().items():
                     group.create_dataset(f"maps/{j}/{name}", data=value)
+        plain["synapses"] = [_plain(s, f, f"synapses/{i}") for i, s in enumerate(network.synapses)]
+        f.create_dataset("network", data=json.dumps(plain))
 
 
 def _options(m: Map) -> dict[str, Any]:
@@ -57,17 +69,41 @@ def _options(m: Map) -> dict[str, Any]:
     return {"kind": kind, **{name: getattr(m, name) for name in OPTIONS[kind]}}
 
 
+def _plain(value: Any, group: h5py.Group, name: str) -> Any:
+    """The value as JSON; its arrays go under `name` of the group, and JSON says so."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        group.create_dataset(name, data=value)
+        return {"kind": "array"}
+    if type(value) in (*DRAWN, Synapses):
+        held = {f.name: _plain(getattr(value, f.name), group, f"{name}/{f.name}") for f in fields(value)}
+        return {"kind": type(value).__name__, **held}
+    return value.item() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _from_plain(value: Any, group: h5py.Group, name: str, path: str | os.PathLike[str]) -> Any:
+    """What `_plain` wrote."""
+    if not isinstance(value, dict):
+        return value
+    held = {k: _from_plain(v, group, f"{name}/{k}", path) for k, v in value.items() if k != "kind"}
+    if value["kind"] == "array":
+        parent, _, leaf = name.rpartition("/")
+        return read_array(group[parent] if parent else group, leaf, path)
+    return (Synapses if value["kind"] == "Synapses" else PLAIN[value["kind"]])(**held)
+
+
 def load_network(path: str | os.PathLike[str]) -> Network:
     """The network that `save_network` wrote. ValueError that names the file when it is not one, or is damaged."""
     with reading_hdf5(path, "an snnsim network file") as f:
         if f.attrs.get("format") != FORMAT:
             raise ValueError(f"{path} is not an snnsim network file: its format is {f.attrs.get('format')!r}")
-        if f.attrs.get("schema") != SCHEMA:
+        if f.attrs.get("schema") not in READS:
             raise ValueError(f"{path} has schema {f.attrs.get('schema')}; this version of snnsim reads {SCHEMA}")
         try:
             return _build(json.loads(f["network"][()]), f, path)
         except (KeyError, TypeError, IndexError) as e:
             raise ValueError(f"{path} is damaged: its description of the network does not fit: {e!r}") from None
+        except ValueError as e:
+            raise ValueError(str(e) if str(path) in str(e) else f"{path} is damaged: {e}") from None
 
 
 def _build(d: dict[str, Any], f: h5py.File, path: str | os.PathLike[str]) -> Network:
@@ -75,15 +111,19 @@ def _build(d: dict[str, Any], f: h5py.File, path: str | os.PathLike[str]) -> Net
     for i, p in enumerate(d["populations"]):
         rule = rule_from_json(p["rule"]) if p["rule"] else None
         values = {name: read_array(f[f"populations/{i}"], name, path) for name in (rule.parameters if rule else ())}
-        populations.append(Population(p["name"], tuple(p["shape"]), rule, values))
+        group = f[f"populations/{i}"]
+        initial = {k: _from_plain(v, group, f"initial/{k}", path) for k, v in p.get("initial", {}).items()}
+        source = _from_plain(p.get("source"), group, "source", path)
+        populations.append(Population(p["name"], tuple(p["shape"]), rule, values, initial, source))
     projections = []
     for i, q in enumerate(d["projections"]):
         group = f[f"projections/{i}"]
         maps = [_map(m, group, j, path) for j, m in enumerate(q["maps"])]
         bias = read_array(group, "bias", path) if "bias" in group else None
         projections.append(Projection(q["source"], q["target"], tuple(maps), bias, q["delay"], q["receptor"]))
+    synapses = [_from_plain(s, f, f"synapses/{i}", path) for i, s in enumerate(d.get("synapses", ()))]
     return Network(tuple(populations), tuple(projections), TimeBase(**d["time"]), d["output"], d["readout"],
-                   tuple(d["notes"]), tuple(d["classes"]))
+                   tuple(d["notes"]), tuple(d["classes"]), tuple(synapses), d.get("seed", 0))
 
 
 def _map(m: dict[str, Any], group: h5py.Group, j: int, path: str | os.PathLike[str]) -> Map:

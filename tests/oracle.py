@@ -51,3 +51,30 @@ def run(network: Network, events: np.ndarray) -> Steps:
             output[name][t] = h[-1]
     score = output[network.output].mean(0) if network.readout == "membrane" else spikes[network.output].sum(0)
     return Steps(spikes, output, int(np.argmax(score)))
+
+
+def simulate(network: Network, joined: list[tuple[np.ndarray, ...]], sent: dict[str, np.ndarray], steps: int) -> Steps:
+    """Step a network of synapses. joined: (source, target, weight, delay) lists for each of `network.synapses`; sent: what
+    each source sends, [T, n]. Its states start as `initial` says."""
+    dtype = network.dtype
+    ruled = [p for p in network.populations if p.rule is not None]
+    spikes = {p.name: np.zeros((steps, p.size), dtype) for p in ruled} | sent
+    output = {p.name: np.zeros((steps, p.size), dtype) for p in ruled}
+    state = {p.name: [np.zeros(p.size, dtype) + np.ravel(p.initial.get(k, 0.0)) for k in p.rule.states] for p in ruled}
+    for t in range(steps):
+        for p in ruled:
+            x = {receptor: np.zeros(p.size, dtype) for receptor in p.rule.inputs}
+            for q, (source, target, weight, delay) in zip(network.synapses, joined, strict=True):
+                if q.target == p.name:
+                    arrives = delay <= t
+                    amount = weight[arrives] * spikes[q.source][t - delay[arrives], source[arrives]]
+                    np.add.at(x[q.receptor], target[arrives], amount)
+            values = [np.broadcast_to(v, p.shape).ravel() for v in p.parameters.values()]
+            h = call(p.rule.charge, *state[p.name], *x.values(), *values)
+            if p.rule.fires:
+                s = (p.rule.margin(*h, *values) >= 0).astype(dtype)
+                h = call(p.rule.reset, *h, s, *values)
+                spikes[p.name][t] = s
+            state[p.name] = list(h)
+            output[p.name][t] = h[-1]
+    return Steps(spikes, output, -1)

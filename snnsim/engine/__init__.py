@@ -1,7 +1,12 @@
-"""Runs a Network on events: event-driven or clock-driven, any number of threads, the same spikes."""
+"""Runs a Network: trained nets on events (`run`), populations through time (`Simulation`); the same spikes however it runs."""
 
+from snnsim.engine.layout import Connections, connections
 from snnsim.engine.plan import Prepared
+from snnsim.engine.plan_populations import source_output
+from snnsim.engine.recording import Recording, SpikeTrains, Traces
 from snnsim.engine.result import Result, Spikes
 from snnsim.engine.running import prepare, run
+from snnsim.engine.simulation import Estimate, Simulation, estimate
 
-__all__ = ["Prepared", "Result", "Spikes", "prepare", "run"]
+__all__ = ["Connections", "Estimate", "Prepared", "Recording", "Result", "Simulation", "SpikeTrains", "Spikes", "Traces",
+           "connections", "estimate", "prepare", "run", "source_output"]

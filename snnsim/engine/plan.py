@@ -91,6 +91,7 @@ class Prepared:
     """A network in the loop's form; it serves any number of runs, also at the same time. It holds no Network."""
 
     def __init__(self, network: Network) -> None:
+        network.require_projections("engine.run")
         self.dtype = network.dtype
         self.time, self.readout = network.time, network.readout
         self.names = [p.name for p in network.populations]

@@ -18,7 +18,7 @@ from snnsim.kernel import load_printed
 from snnsim.rule import Rule, call, print_lines
 from snnsim.rule.trace import const, named, symbol
 
-TEMPLATE = '''
+HEAD = '''
 from numba import cfunc, types
 from numba.core.compiler import Compiler
 from numba.extending import intrinsic
@@ -48,6 +48,28 @@ class NoAlias(Compiler):
         self.state.flags.noalias = True
         return super().define_pipelines()
 
+
+@njit(error_model="numpy", _nrt=False)
+def list_spikes(low, n, fired, words, hits, out, spikes):
+    # first the words that hold a spike, then their bytes: a branch on every byte would be mispredicted at every spike
+    for j in range(n, (n + 7) & -8):
+        fired[j] = 0
+    found = 0
+    for w in range((n + 7) >> 3):
+        hits[found] = w
+        found += 1 if words[w] != 0 else 0
+    for i in range(found):
+        w = hits[i]
+        word = words[w]
+        while word != 0:
+            rest = word & (word - np.uint64(1))
+            out[spikes] = low + 8 * w + np.int64(((word ^ rest) * BYTE_PLACE) >> np.uint64(56))
+            spikes += 1
+            word = rest
+    return spikes
+'''
+
+TEMPLATE = HEAD + '''
 
 @njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
 def one_step({arrays}, fired):
@@ -85,26 +107,6 @@ def leap_alike(k, {own}):
         {load_states}
         {leap}
         {store}
-
-
-@njit(error_model="numpy", _nrt=False)
-def list_spikes(low, n, fired, words, hits, out, spikes):
-    # first the words that hold a spike, then their bytes: a branch on every byte would be mispredicted at every spike
-    for j in range(n, (n + 7) & -8):
-        fired[j] = 0
-    found = 0
-    for w in range((n + 7) >> 3):
-        hits[found] = w
-        found += 1 if words[w] != 0 else 0
-    for i in range(found):
-        w = hits[i]
-        word = words[w]
-        while word != 0:
-            rest = word & (word - np.uint64(1))
-            out[spikes] = low + 8 * w + np.int64(((word ^ rest) * BYTE_PLACE) >> np.uint64(56))
-            spikes += 1
-            word = rest
-    return spikes
 
 
 @cfunc(types.int64(types.int64, types.int64, types.int64, types.int64), error_model="numpy", _nrt=False, cache=True)

@@ -1,9 +1,15 @@
 """What a neuron is: rules on floats, each in its own file with its equation and its source."""
 
 from snnsim.neurons.adaptive import AdaptiveLIF
+from snnsim.neurons.adex import AdEx
+from snnsim.neurons.cond_exp import CondExp
 from snnsim.neurons.cuba import CubaLIF
 from snnsim.neurons.integrate import IF
+from snnsim.neurons.izhikevich import Izhikevich
 from snnsim.neurons.lif import LIF
+from snnsim.neurons.psc_alpha import PscAlpha
+from snnsim.neurons.psc_delta import PscDelta
+from snnsim.neurons.psc_exp import PscExp
 from snnsim.neurons.readout import LI
 
-__all__ = ["IF", "LI", "LIF", "AdaptiveLIF", "CubaLIF"]
+__all__ = ["IF", "LI", "LIF", "AdEx", "AdaptiveLIF", "CondExp", "CubaLIF", "Izhikevich", "PscAlpha", "PscDelta", "PscExp"]

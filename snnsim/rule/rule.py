@@ -31,6 +31,7 @@ class Rule:
         leap(*states, k, *parameters) -> states after k steps without input
         bound(*states, *parameters) -> a number that no margin of any later silent step exceeds
     `unit` names the parameters that must lie from 0 to 1, as bound may rely on; `check` refuses others.
+    `conductances` names the inputs that take no negative weight.
 
     Errors: ValueError or TypeError that names the function and the argument.
     """
@@ -43,6 +44,7 @@ class Rule:
     bound: Function | None = None
     inputs: tuple[str, ...] = ("x",)
     unit: tuple[str, ...] = ()
+    conductances: tuple[str, ...] = ()
     equation: str = ""
     source: str = ""
     states: tuple[str, ...] = field(init=False)
@@ -72,6 +74,8 @@ class Rule:
 
         for name in self.unit:
             one_of(f"unit of rule {self.name!r}", name, parameters)
+        for name in self.conductances:
+            one_of(f"conductances of rule {self.name!r}", name, self.inputs)
 
     @property
     def fires(self) -> bool:
@@ -107,6 +111,11 @@ class Neuron(ABC):
     @abstractmethod
     def step_parameters(self, dt: float) -> dict[str, NDArray[np.float64]]:
         """The rule's parameters for a step of dt milliseconds, by name, in the order of `rule.parameters`."""
+
+    @property
+    def initial(self) -> dict[str, float]:
+        """The states at rest, by name; those not named start at 0."""
+        return {}
 
 
 @dataclass(frozen=True, eq=False)

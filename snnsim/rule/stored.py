@@ -23,7 +23,8 @@ def rule_to_json(rule: Rule) -> str:
             functions[role] = {"operations": [_row(s, index) for s in order],
                                "results": [index[id(o)] for o in outputs]}
     return json.dumps({"name": rule.name, "states": rule.states, "inputs": rule.inputs, "parameters": rule.parameters,
-                       "unit": rule.unit, "equation": rule.equation, "source": rule.source, "functions": functions})
+                       "unit": rule.unit, "conductances": rule.conductances, "equation": rule.equation,
+                       "source": rule.source, "functions": functions})
 
 
 def _row(s: Symbol, index: dict[int, int]) -> list[Any]:
@@ -41,6 +42,7 @@ def rule_from_json(text: str) -> Rule:
                  "reset": (*states, "s", *parameters), "leap": (*states, "k", *parameters),
                  "bound": (*states, *parameters)}
         functions = {role: Replay(taken[role], f["operations"], f["results"]) for role, f in d["functions"].items()}
-        return Rule(d["name"], inputs=inputs, unit=tuple(d["unit"]), equation=d["equation"], source=d["source"], **functions)
+        return Rule(d["name"], inputs=inputs, unit=tuple(d["unit"]), conductances=tuple(d.get("conductances", ())),
+                    equation=d["equation"], source=d["source"], **functions)
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as e:
         raise ValueError(f"not a stored rule: {e}") from None

@@ -113,6 +113,7 @@ class _Writer:
     """The nodes and edges so far."""
 
     def __init__(self, network: Network, encoding: Encoding, firing: Firing) -> None:
+        network.require_projections("NIR export")
         self.network, self.encoding, self.firing = network, encoding, firing
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []

@@ -1,0 +1,429 @@
+"""The loop of a simulation of populations: all steps, all neurons and synapses of the parts that a thread owns.
+
+In a step, a thread updates its neurons: what arrives now is a row of its ring; spikes go into its list. Then all threads
+wait for each other, and each one delivers all spikes to its own targets, delay by delay, so that one row of the ring stays
+in the cache. Lists alternate between two memories, so that one wait a step is enough.
+
+A target's additions come in the order of steps, senders and drawing, whatever the number of threads: sums are the same bit
+for bit. Everything called here stands in this file, and nothing is allocated: see `loop.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.compiler import Compiler
+from numba.extending import intrinsic
+
+from snnsim.kernel import jit
+
+BLOCK = 1024  # neurons that are updated together: their states stay in the first-level cache
+LANE = 8  # int64 words between what two threads write
+POISSON, POISSON_EACH, CURRENT = range(3)  # how a source comes about; POISSON_EACH: with a rate for each neuron
+ROW, FULL, PACKED = range(3)  # as in wiring.py
+
+SEGMENT = np.dtype([(n, np.int64) for n in (
+    "population", "low", "n", "first", "at", "receptors", "step", "words", "call", "drive", "drives", "recorded")])
+DRIVE = np.dtype([("kind", np.int64), ("receptor", np.int64), ("delay", np.int64), ("low", np.int64), ("threshold", np.int64),
+                  ("thresholds", np.int64), ("least", np.float64), ("weight", np.int64), ("each", np.int64),
+                  ("scale", np.float64), ("key", np.uint64), ("table", np.int64), ("columns", np.int64), ("time", np.int64),
+                  ("times", np.int64)])
+EMITTER = np.dtype([("kind", np.int64), ("first", np.int64), ("low", np.int64), ("n", np.int64), ("threshold", np.int64),
+                    ("thresholds", np.int64), ("least", np.int64), ("key", np.uint64), ("table", np.int64), ("list", np.int64),
+                    ("stop", np.int64)])
+
+
+class Plan(NamedTuple):
+    """What does not change while the simulation runs."""
+
+    segments: Any  # SEGMENT records, those of one part together
+    part_segment: Any  # int64 [parts + 1]: the segments of each part
+    thread_part: Any  # int64 [threads + 1]: the parts of each thread
+    ring_at: Any  # int64 [parts]: where a part's ring begins
+    width: Any  # int64 [parts]: the length of its rows
+    ring_rows: int
+    call: Any  # int64: for each segment the words of its kernel's call, for its first neuron
+    stride: Any  # int64: what each word grows by from neuron to neuron
+    drives: Any  # DRIVE records: input that is added to every neuron of a segment at every step
+    threshold: Any  # uint32: Poisson counts are how many of its thresholds a random number exceeds
+    number: Any  # ring's float type: weights of drives, tables of currents
+    time: Any  # int64: steps at which currents change
+    emitters: Any  # EMITTER records: sources with rows, those of one thread together
+    thread_emitter: Any  # int64 [threads + 1]
+    given_step: Any  # int64: given spikes, by step
+    given_sender: Any  # int32
+    delay: Any  # int64: of each column
+    kind: int  # how synapses are stored
+    segment: Any  # uint32 [senders, parts * columns + 1]
+    target: Any
+    weight: Any
+    packed: Any
+    unpack: Any  # float: for packed weights, one entry a segment and receptor
+    yield_: int  # the address of the system's function that gives the processor to another thread
+    trace_index: Any  # int64: places in the states that are traced, those of one thread together
+    thread_trace: Any  # int64 [threads + 1]
+
+
+class Work(NamedTuple):
+    """What changes."""
+
+    ring: Any  # what is under way to each input, [ring_rows, width] of each part
+    state: Any  # all states
+    fired: Any  # int32 [2, threads, neurons of a thread]
+    found: Any  # int64 [2, threads * LANE]: how many
+    emitted: Any  # int32 [2, threads, ...]: the same for sources
+    sent: Any  # int64 [2, threads * LANE]
+    cursor: Any  # int64: for each emitter of given spikes the next one
+    buffer: Any  # per thread: inputs of a block, where they are not the ring itself
+    count: Any  # float32 [threads, BLOCK]
+    random: Any  # uint32 [threads, BLOCK]
+    flag: Any  # uint8 [threads, BLOCK + 8]
+    hits: Any  # int32 [threads, BLOCK]
+    call: Any  # int64 [threads, 64]
+    sync: Any  # int64: arrivals at the barrier; LANE words on, the step to stop after
+
+
+class Kept(NamedTuple):
+    """What a run records."""
+
+    step: Any  # int32 [threads, room]
+    neuron: Any  # int32 [threads, room]
+    kept: Any  # int64 [threads * LANE]: how many
+    count: Any  # int32 [threads, steps, populations]
+    trace: Any  # [steps, traced]
+    events: Any  # int64 [threads * LANE]
+
+
+class NoAlias(Compiler):
+    """Promises LLVM that array arguments do not overlap."""
+
+    def define_pipelines(self) -> Any:
+        self.state.flags.noalias = True
+        return super().define_pipelines()  # type: ignore[no-untyped-call]
+
+
+@intrinsic
+def invoke(_: Any, address: Any, argument: Any) -> Any:
+    """Call the C function at an address with one int64; its result is an int64."""
+
+    def codegen(_: Any, builder: Any, __: Any, args: Any) -> Any:
+        word = ir.IntType(64)
+        function = ir.FunctionType(word, [word])
+        return builder.call(builder.inttoptr(args[0], function.as_pointer()), [args[1]])
+
+    return types.int64(address, argument), codegen
+
+
+@intrinsic
+def arrive(_: Any, counter: Any) -> Any:
+    """Add 1 to the first word of an int64 array, so that all threads see it and all that was written before it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "acq_rel")
+
+    return types.int64(counter), codegen
+
+
+@intrinsic
+def arrived(_: Any, counter: Any) -> Any:
+    """The first word of an int64 array, as other threads left it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.load_atomic(array.data, "acquire", 8)
+
+    return types.int64(counter), codegen
+
+
+@intrinsic
+def prefetch(_: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of array[index]."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        pointer = builder.bitcast(builder.gep(data, [args[1]]), byte)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0")
+        builder.call(function, [pointer, *[ir.Constant(word, v) for v in (0, 3, 1)]])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
+@jit(_nrt=False)
+def meet(work: Any, threads: Any, round_: Any, yield_: Any) -> None:
+    """Wait until all threads have come here for the round_-th time."""
+    if threads == 1:
+        return
+    arrive(work.sync)  # type: ignore[call-arg]
+    spins = 0
+    while arrived(work.sync) < threads * round_:
+        spins += 1
+        if spins > 4096:  # where threads share a core, the others need it
+            invoke(yield_, 0)
+
+
+@jit(_nrt=False)
+def mixed(z: Any) -> Any:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@jit(_nrt=False, pipeline_class=NoAlias)
+def randoms(random: Any, key: Any, first: Any) -> None:
+    """32 random bits for each neuron first, first + 1, ...: a function of the neuron and of both halves of the key.
+
+    Two rounds of MurmurHash3's finalizer (Appleby, 2011) with half a key before each, on 32 bits because those vectorise.
+    """
+    before, between = np.uint32(key), np.uint32(key >> np.uint64(32))
+    for j in range(random.size):
+        h = np.uint32(np.uint32(first + j) * np.uint32(0x9E3779B1)) ^ before
+        h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+        h = np.uint32((h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+        h = np.uint32(np.uint32(h ^ (h >> np.uint32(16))) + between)
+        h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D))
+        h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
+        random[j] = np.uint32(h ^ (h >> np.uint32(16)))
+
+
+@jit(_nrt=False, pipeline_class=NoAlias)
+def count_eight(count: Any, random: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> None:
+    """Add to each count how many of eight thresholds its random number exceeds."""
+    one, zero = np.float32(1.0), np.float32(0.0)
+    for j in range(count.size):
+        u = random[j]
+        count[j] += (((one if u > a else zero) + (one if u > b else zero)) + ((one if u > c else zero)
+                     + (one if u > d else zero))) + (((one if u > e else zero) + (one if u > f else zero))
+                                                     + ((one if u > g else zero) + (one if u > h else zero)))
+
+
+@jit(_nrt=False, pipeline_class=NoAlias)
+def fill(x: Any, value: Any) -> None:
+    for j in range(x.size):
+        x[j] = value
+
+
+@jit(_nrt=False, pipeline_class=NoAlias)
+def add_scaled(x: Any, count: Any, weight: Any) -> None:
+    for j in range(x.size):
+        x[j] += weight * count[j]
+
+
+@jit(_nrt=False, pipeline_class=NoAlias)
+def add_product(x: Any, count: Any, weight: Any) -> None:
+    for j in range(x.size):
+        x[j] += weight[j] * count[j]
+
+
+@jit(_nrt=False, pipeline_class=NoAlias)
+def unpack(x: Any, packed: Any, unit: Any) -> None:
+    for j in range(x.size):
+        x[j] = packed[j] * unit
+        packed[j] = 0
+
+
+@jit(_nrt=False)
+def poisson(count: Any, random: Any, threshold: Any, first: Any, n: Any, least: Any, key: Any, low: Any) -> None:
+    """Poisson counts of the neurons low, low + 1, ... for one key."""
+    randoms(random, key, low)
+    fill(count, np.float32(least))
+    for k in range(first, first + n, 8):
+        t = threshold[k: k + 8]
+        count_eight(count, random, t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7])
+
+
+@jit(_nrt=False)
+def poisson_each(count: Any, random: Any, mean: Any, key: Any, low: Any) -> None:
+    """The same where every neuron has a mean of its own: the cumulative distribution is summed up to the random number."""
+    randoms(random, key, low)
+    for j in range(count.size):
+        u = (np.float64(random[j]) + 0.5) * (1.0 / 4294967296.0)
+        p = np.exp(-np.float64(mean[j]))
+        total, k = p, 0
+        while u > total and k < 2000:
+            k += 1
+            p *= mean[j] / k
+            total += p
+        count[j] = k
+
+
+@jit(_nrt=False)
+def counts(plan: Any, count: Any, random: Any, s: Any, at: Any, t: Any) -> None:
+    """The Poisson counts at step t of a drive's or an emitter's neurons, from its neuron number `at` on."""
+    key = key_of_step(s.key, t)
+    if s.kind == POISSON:
+        poisson(count, random, plan.threshold, s.threshold, s.thresholds, s.least, key, s.low + at)
+    else:
+        poisson_each(count, random, plan.number[s.table + at: s.table + at + count.size], key, s.low + at)
+
+
+@jit(_nrt=False)
+def key_of_step(key: Any, step: Any) -> Any:
+    return mixed(key + np.uint64(step) * np.uint64(0x9E3779B97F4A7C15))
+
+
+@jit(_nrt=False)
+def drive(plan: Any, work: Any, me: Any, d: Any, x: Any, b: Any, t: Any) -> None:
+    """Add what one drive brings to the neurons from b on of its segment."""
+    sent = t - d.delay
+    if sent < 0:
+        return
+    if d.kind != CURRENT:
+        count, random = work.count[me, : x.size], work.random[me, : x.size]
+        counts(plan, count, random, d, b, sent)
+        if d.each:
+            add_product(x, count, plan.number[d.weight + b: d.weight + b + x.size])
+        else:
+            add_scaled(x, count, plan.number[d.weight])
+        return
+    k = -1  # the last change of the current up to now
+    while k + 1 < d.times and plan.time[d.time + k + 1] <= sent:
+        k += 1
+    if k >= 0 and d.columns == 1:
+        now = plan.number[d.table + k] * plan.number[d.weight]
+        for j in range(x.size):
+            x[j] += now
+    elif k >= 0:
+        at = d.table + k * d.columns + d.low + b
+        add_scaled(x, plan.number[at: at + x.size], plan.number[d.weight])
+
+
+@jit(_nrt=False)
+def update(plan: Any, work: Any, kept: Any, me: Any, t: Any, now: Any, memory: Any) -> Any:
+    """Charge, fire and reset the neurons of this thread; returns how many fired."""
+    found = 0
+    call = work.call[me]
+    for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
+        row = plan.ring_at[part] + (t % plan.ring_rows) * plan.width[part]
+        for g in range(plan.part_segment[part], plan.part_segment[part + 1]):
+            s = plan.segments[g]
+            before = found
+            for b in range(0, s.n, BLOCK):
+                n = min(BLOCK, s.n - b)
+                for i in range(s.words):
+                    call[i] = plan.call[s.call + i] + b * plan.stride[s.call + i]
+                call[0] = n
+                call[1], call[2] = work.flag[me].ctypes.data, work.hits[me].ctypes.data
+                call[3] = memory[found:].ctypes.data
+                for r in range(s.receptors):
+                    at = row + s.at + r * s.n + b
+                    if plan.kind == PACKED:
+                        x = work.buffer[me, r, :n]
+                        unpack(x, work.ring[at: at + n], plan.unpack[g, r])
+                        call[5 + r] = x.ctypes.data
+                        for d in range(s.drive, s.drive + s.drives):
+                            if plan.drives[d].receptor == r:
+                                drive(plan, work, me, plan.drives[d], x, b, t)
+                    else:
+                        y = work.ring[at: at + n]
+                        call[5 + r] = y.ctypes.data
+                        for d in range(s.drive, s.drive + s.drives):
+                            if plan.drives[d].receptor == r:
+                                drive(plan, work, me, plan.drives[d], y, b, t)
+                found += invoke(s.step, call.ctypes.data)  # type: ignore[call-arg]
+            kept.count[me, now, s.population] += found - before
+            if s.recorded:
+                k = kept.kept[me * LANE]
+                for i in range(before, found):
+                    kept.step[me, k] = now
+                    kept.neuron[me, k] = memory[i]
+                    k += 1
+                kept.kept[me * LANE] = k
+    return found
+
+
+@jit(_nrt=False)
+def emit(plan: Any, work: Any, me: Any, t: Any, memory: Any) -> Any:
+    """List the spikes of this thread's sources; returns how many."""
+    found = 0
+    for i in range(plan.thread_emitter[me], plan.thread_emitter[me + 1]):
+        e = plan.emitters[i]
+        if e.kind >= 0:
+            for b in range(0, e.n, BLOCK):
+                n = min(BLOCK, e.n - b)
+                count, random = work.count[me, :n], work.random[me, :n]
+                counts(plan, count, random, e, b, t)
+                for j in range(n):
+                    for _ in range(int(count[j])):
+                        memory[found] = e.first + b + j
+                        found += 1
+        else:
+            k = work.cursor[i]
+            while k < e.stop and plan.given_step[k] == t:
+                memory[found] = plan.given_sender[k]
+                found += 1
+                k += 1
+            work.cursor[i] = k
+    return found
+
+
+@jit(_nrt=False)
+def scatter(plan: Any, row: Any, sender: Any, key: Any) -> Any:
+    """Add one sender's synapses of one part and delay to a row of the ring; returns their number."""
+    a, b = np.int64(plan.segment[sender, key]), np.int64(plan.segment[sender, key + 1])
+    if plan.kind == ROW:
+        w = plan.weight[sender]
+        for e in range(a, b):
+            row[plan.target[e]] += w
+    elif plan.kind == FULL:
+        for e in range(a, b):
+            row[plan.target[e]] += plan.weight[e]
+    else:
+        for e in range(a, b):
+            z = plan.packed[e]
+            row[z & 0xFFFF] += z >> 16
+    return b - a
+
+
+@jit(_nrt=False)
+def deliver(plan: Any, work: Any, me: Any, threads: Any, t: Any, side: Any) -> Any:
+    """Add all spikes of this step to the rows of this thread's parts."""
+    events = 0
+    columns = plan.delay.size
+    for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
+        width = plan.width[part]
+        for c in range(columns):
+            at = plan.ring_at[part] + ((t + plan.delay[c]) % plan.ring_rows) * width
+            row = work.ring[at: at + width]
+            for q in range(threads):
+                for k in range(work.found[side, q * LANE]):
+                    events += scatter(plan, row, work.fired[side, q, k], part * columns + c)
+            for q in range(threads):
+                for k in range(work.sent[side, q * LANE]):
+                    events += scatter(plan, row, work.emitted[side, q, k], part * columns + c)
+    return events
+
+
+@jit(nogil=True, _nrt=False)
+def advance(plan: Any, work: Any, kept: Any, me: int, threads: int, begin: int, steps: int, room: int) -> int:
+    """Run the steps begin .. begin + steps - 1, or fewer where the room for spikes may run out; returns how many."""
+    for now in range(steps):
+        t = begin + now
+        side = t & 1
+        work.found[side, me * LANE] = update(plan, work, kept, me, t, now, work.fired[side, me])
+        work.sent[side, me * LANE] = emit(plan, work, me, t, work.emitted[side, me])
+        for i in range(plan.thread_trace[me], plan.thread_trace[me + 1]):
+            kept.trace[now, i] = work.state[plan.trace_index[i]]
+        if kept.kept[me * LANE] + work.fired.shape[2] > room:
+            work.sync[LANE] = t
+        meet(work, threads, now + 1, plan.yield_)
+        kept.events[me * LANE] += deliver(plan, work, me, threads, t, side)
+        if work.sync[LANE] == t:
+            return now + 1
+    return steps
+
+
+@jit(nogil=True, _nrt=False)
+def count_steps(plan: Any, emitter: Any, begin: int, steps: int, random: Any, count: Any) -> None:
+    """count[step, neuron]: the Poisson counts of a source, for looking at them."""
+    for t in range(steps):
+        for b in range(0, emitter.n, BLOCK):
+            n = min(BLOCK, emitter.n - b)
+            counts(plan, count[t, b: b + n], random[:n], emitter, b, begin + t)

@@ -1,0 +1,324 @@
+"""From a Layout and its Rows to the records of the loop in `advance.py`: kernels, sources, memory."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.connect import AllToAll
+from snnsim.distributions import Distribution, draw
+from snnsim.engine.advance import (
+    BLOCK,
+    CURRENT,
+    DRIVE,
+    EMITTER,
+    LANE,
+    POISSON,
+    POISSON_EACH,
+    SEGMENT,
+    Plan,
+    Work,
+    count_steps,
+)
+from snnsim.engine.layout import INITIAL, SPIKES, Layout, Rows, stream
+from snnsim.engine.neuron_kernel import FIXED, step_address
+from snnsim.engine.plan import Pool, aligned
+from snnsim.engine.wiring import PACKED
+from snnsim.network import Network, Population
+from snnsim.sources import Poisson, SpikeTimes, StepCurrent
+
+Array = NDArray[Any]
+MOST_SPIKES = 10_000  # of one Poisson neuron in a step
+MOST_EACH = 500  # the same where every neuron has a rate of its own: exp(-rate dt) must not vanish
+
+
+def poisson_thresholds(mean: float) -> tuple[int, Array]:
+    """Of a 32-bit random number u: the least count, and the thresholds of which u exceeds as many as are counted on top.
+
+    The count exceeds k with the probability that u exceeds threshold k: the inverse of the cumulative distribution, to
+    2**-32.
+    """
+    k, p, below = 0, math.exp(-mean), 0.0
+    if p == 0.0:  # the mean is large: start where the probability becomes a number
+        k = max(0, int(mean - 12 * math.sqrt(mean)) - 10)
+        p = math.exp(k * math.log(mean) - mean - math.lgamma(k + 1))
+    least, thresholds = k, []
+    while True:
+        below += p
+        at = round(below * 2**32) - 1
+        if at >= 2**32 - 1 or (k > mean and p < 1e-12):
+            break
+        if at < 0:
+            least += 1
+        else:
+            thresholds.append(at)
+        k += 1
+        p *= mean / k
+    thresholds += [2**32 - 1] * (-len(thresholds) % 8)
+    return least, np.array(thresholds, np.uint32)
+
+
+def parameters_of(layout: Layout, p: Population) -> tuple[tuple[str, ...], dict[str, Array]]:
+    """The parameters that all neurons of the population share, and all of them in the layout's float type."""
+    values = {k: np.asarray(v, layout.dtype) for k, v in p.parameters.items()}
+    shared = tuple(k for k, v in values.items() if v.size == 1)
+    return shared, {k: v.reshape(1) if k in shared else np.broadcast_to(v, p.shape).ravel() for k, v in values.items()}
+
+
+class Planner:
+    """Builds a Plan and the Work that goes with it; holds on to the arrays whose addresses stand in it."""
+
+    def __init__(self, layout: Layout, rows: Rows | None, threads: int) -> None:
+        self.layout, self.rows, self.threads = layout, rows, threads
+        self.network, self.dt, self.dtype = layout.network, layout.network.time.dt, layout.dtype
+        self.parts = len(layout.bound) - 1
+        self.item = self.dtype.itemsize
+        self.thread_part = np.array([self.parts * k // threads for k in range(threads + 1)], np.int64)
+        self.state_at, total = [], 0
+        for p in layout.ruled:
+            assert p.rule is not None
+            self.state_at.append(total)
+            total += -(-p.size * len(p.rule.states) // 16) * 16
+        self.state = aligned(max(total, 1), self.dtype)
+        self._fill_states()
+        self.number, self.time, self.threshold = Pool(self.dtype), Pool(np.int64), Pool(np.uint32, 8)
+        self.parameters = [self._parameters(p) for p in layout.ruled]
+
+    def _fill_states(self) -> None:
+        for i, p in enumerate(self.layout.ruled):
+            assert p.rule is not None
+            for k, name in enumerate(p.rule.states):
+                if name in p.initial:
+                    value = p.initial[name]
+                    if isinstance(value, Distribution):
+                        value = draw(value, stream(self.network, INITIAL, i, k), p.size)
+                    self.states_of(i, name)[:] = np.broadcast_to(value, p.shape if np.ndim(value) > 1 else p.size).ravel()
+
+    def states_of(self, population: int, name: str) -> Array:
+        p = self.layout.ruled[population]
+        assert p.rule is not None
+        at = self.state_at[population] + p.rule.states.index(name) * p.size
+        return self.state[at: at + p.size]
+
+    def _parameters(self, p: Population) -> tuple[tuple[str, ...], dict[str, Array]]:
+        shared, values = parameters_of(self.layout, p)
+        kept = {}
+        for k, v in values.items():
+            kept[k] = aligned(v.size, self.dtype)
+            kept[k][:] = v
+        return shared, kept
+
+    def plan(self, recorded: set[str], traced: list[Array]) -> Plan:
+        """traced: for each population, the places in `state` to record after each step."""
+        layout, rows = self.layout, self.rows
+        assert rows is not None
+        segments = np.zeros(len(layout.segments), SEGMENT)
+        call: list[int] = []
+        stride: list[int] = []
+        drives: list[tuple[Any, ...]] = []
+        for r, g in zip(segments, layout.segments, strict=True):
+            p, receptors = layout.ruled[g.population], layout.receptors[g.population]
+            assert p.rule is not None
+            shared, values = self.parameters[g.population]
+            words = [0] * len(FIXED) + [0] * len(receptors)
+            grows = [0] * len(words)
+            words[4], grows[4] = int(layout.first[g.population]) + g.low, 1
+            for name in p.rule.states:
+                words.append(self.states_of(g.population, name).ctypes.data + g.low * self.item)
+                grows.append(self.item)
+            for name in p.rule.parameters:
+                each = name not in shared
+                words.append(values[name].ctypes.data + (g.low * self.item if each else 0))
+                grows.append(self.item if each else 0)
+            r["population"], r["low"], r["n"], r["at"] = g.population, g.low, g.high - g.low, g.at
+            r["first"] = layout.first[g.population] + g.low
+            r["receptors"], r["recorded"] = len(receptors), p.name in recorded
+            r["step"] = step_address(p.rule, receptors, shared, self.dtype.name)
+            r["call"], r["words"] = len(call), len(words)
+            call += words
+            stride += grows
+            r["drive"] = len(drives)
+            drives += self._drives(p.name, receptors, g.low)
+            r["drives"] = len(drives) - r["drive"]
+        part_segment = np.searchsorted([g.part for g in layout.segments], np.arange(self.parts + 1))
+        widths = np.array(layout.width, np.int64)
+        padded = -(-widths // 16) * 16
+        self.ring_at = np.cumsum(padded * layout.ring_rows) - padded * layout.ring_rows
+        emitters, thread_emitter, given_step, given_sender = self._emitters()
+        self.emitters = emitters
+        thread_trace, trace_index = self._traces(traced)
+        unpack = np.ones((max(len(segments), 1), 8), self.dtype)
+        if rows.kind == PACKED:
+            scales = layout.scales()
+            for n, g in enumerate(layout.segments):
+                for k, receptor in enumerate(layout.receptors[g.population]):
+                    unpack[n, k] = 1.0 / scales.get((layout.ruled[g.population].name, receptor), 1.0)
+        return Plan(segments, part_segment.astype(np.int64), self.thread_part, self.ring_at, widths, layout.ring_rows,
+                    np.array(call, np.int64), np.array(stride, np.int64), np.array(drives, DRIVE), self.threshold.array(),
+                    self.number.array(), self.time.array(), emitters, thread_emitter, given_step, given_sender,
+                    layout.delays, rows.kind, rows.segment, rows.target, rows.weight, rows.packed, unpack, _yield_address(),
+                    trace_index, thread_trace)
+
+    def _drives(self, target: str, receptors: tuple[str, ...], low: int) -> list[tuple[Any, ...]]:
+        """What adds to every neuron of a segment that begins at neuron `low` of the target."""
+        found = []
+        for s in self.layout.dense:
+            if s.target != target:
+                continue
+            source = self.network.population(s.source)
+            d = dict.fromkeys(DRIVE.names or (), 0)
+            assert isinstance(s.delay, float)
+            d["receptor"], d["delay"], d["low"] = receptors.index(s.receptor), int(s.delay / self.dt + 0.5), low
+            weight = np.asarray(s.weight)
+            d["weight"], d["each"] = self.number.add(weight.ravel()[low:] if weight.ndim else weight.reshape(1)), weight.ndim
+            if isinstance(source.source, Poisson):
+                d.update(self.poisson(source))
+                if d["kind"] == POISSON_EACH:
+                    d["table"] += low
+            elif isinstance(source.source, StepCurrent):
+                values = np.asarray(source.source.values)
+                if isinstance(s.connect, AllToAll):  # every target gets the sum of all currents
+                    values = values.sum(1) if values.ndim == 2 else values * source.size
+                d["kind"] = CURRENT
+                d["columns"] = 1 if values.ndim == 1 or values.shape[1] == 1 else values.shape[1]
+                d["table"] = self.number.add(values)
+                d["time"], d["times"] = self.time.add(self.steps(source.source.times)), len(values)
+            found.append(tuple(d.values()))
+        return found
+
+    def poisson(self, p: Population) -> dict[str, Any]:
+        """kind, thresholds or table, and key of a Poisson source."""
+        assert isinstance(p.source, Poisson)
+        mean = np.asarray(p.source.rate) * 1e-3 * self.dt
+        each = mean.ndim > 0 and bool(np.any(mean != mean[0]))
+        most = MOST_EACH if each else MOST_SPIKES
+        if mean.max(initial=0.0) > most:
+            raise ValueError(f"rate of population {p.name!r} gives {mean.max():g} spikes of a neuron in a step of {self.dt:g} "
+                             f"ms; at most {most}: take a shorter step, or several sources")
+        key = stream(self.network, SPIKES, self.network.populations.index(p)).integers(0, 2**64, dtype=np.uint64)
+        if each:
+            return {"kind": POISSON_EACH, "table": self.number.add(mean), "key": key}
+        least, thresholds = poisson_thresholds(float(mean.ravel()[0]))
+        return {"kind": POISSON, "threshold": self.threshold.add(thresholds), "thresholds": len(thresholds), "least": least,
+                "key": key}
+
+    def steps(self, times: Any) -> Array:
+        return np.floor(np.asarray(times) / self.dt + 1e-6).astype(np.int64)
+
+    def _emitters(self) -> tuple[Array, Array, Array, Array]:
+        """Sources with rows, each cut among the threads; and given spikes by step."""
+        layout, found, steps, senders = self.layout, [], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
+        owner, given = [], 0
+        for n, p in enumerate(layout.senders[len(layout.ruled):], len(layout.ruled)):
+            first = int(layout.first_sender[n])
+            common = self.poisson(p) if isinstance(p.source, Poisson) else {"kind": -1}
+            for k in range(self.threads):
+                low, high = p.size * k // self.threads, p.size * (k + 1) // self.threads
+                if low == high:
+                    continue
+                e = {**dict.fromkeys(EMITTER.names or (), 0), **{a: b for a, b in common.items() if a in (EMITTER.names or ())}}
+                e["first"], e["low"], e["n"] = first + low, low, high - low
+                e["table"] += low
+                if isinstance(p.source, SpikeTimes):
+                    neuron = np.asarray(p.source.neuron)
+                    mine = (neuron >= low) & (neuron < high)
+                    step, sender = self.steps(np.asarray(p.source.times)[mine]), neuron[mine] + first
+                    order = np.lexsort((sender, step))
+                    e["list"], e["stop"] = given, given + len(order)
+                    given += len(order)
+                    steps.append(step[order])
+                    senders.append(sender[order].astype(np.int32))
+                found.append(tuple(e.values()))
+                owner.append(k)
+        order = np.argsort(owner, kind="stable")
+        emitters = np.array(found, EMITTER)[order] if found else np.zeros(0, EMITTER)
+        ends = np.searchsorted(np.sort(owner), np.arange(self.threads + 1)) if found else np.zeros(self.threads + 1)
+        return emitters, ends.astype(np.int64), np.concatenate(steps), np.concatenate(senders)
+
+    def _traces(self, traced: list[Array]) -> tuple[Array, Array]:
+        """The places to trace, each with the thread that owns its neuron."""
+        index, owner = [], []
+        self.trace_order: list[tuple[int, int]] = []
+        for i, places in enumerate(traced):
+            p = self.layout.ruled[i]
+            for k, at in enumerate(places.tolist()):
+                neuron = int(self.layout.first[i]) + (at - self.state_at[i]) % p.size
+                part = int(np.searchsorted(self.layout.bound, neuron, "right")) - 1
+                owner.append(int(np.searchsorted(self.thread_part, part, "right")) - 1)
+                index.append(at)
+                self.trace_order.append((i, k))
+        order = np.argsort(owner, kind="stable")
+        self.trace_order = [self.trace_order[o] for o in order]
+        ends = np.searchsorted(np.sort(owner), np.arange(self.threads + 1)) if owner else np.zeros(self.threads + 1)
+        return ends.astype(np.int64), np.array(index, np.int64)[order] if index else np.zeros(0, np.int64)
+
+    def work(self, plan: Plan) -> Work:
+        threads, layout = self.threads, self.layout
+        most = max([int(layout.bound[self.thread_part[k + 1]] - layout.bound[self.thread_part[k]]) for k in range(threads)])
+        emitted = [0] * threads
+        for k in range(threads):
+            for e in plan.emitters[plan.thread_emitter[k]: plan.thread_emitter[k + 1]]:
+                if e["kind"] == POISSON:
+                    emitted[k] += int(e["n"]) * int(e["least"] + e["thresholds"])
+                elif e["kind"] == POISSON_EACH:
+                    emitted[k] += int(e["n"]) * 4 * MOST_EACH
+                else:
+                    steps = plan.given_step[e["list"]: e["stop"]]
+                    emitted[k] += int(np.bincount(np.unique(steps, return_inverse=True)[1]).max(initial=0))
+        ring = int((-(-plan.width // 16) * 16).sum()) * layout.ring_rows
+        receptors = max([len(r) for r in layout.receptors], default=1)
+        return Work(aligned(max(ring, 1), np.int32 if plan.kind == PACKED else self.dtype), self.state,
+                    np.empty((2, threads, most + 8), np.int32), np.zeros((2, threads * LANE), np.int64),
+                    np.empty((2, threads, max(emitted) + 8), np.int32), np.zeros((2, threads * LANE), np.int64),
+                    np.array(plan.emitters["list"], np.int64), np.empty((threads, max(receptors, 1), BLOCK), self.dtype),
+                    np.empty((threads, BLOCK), np.float32), np.empty((threads, BLOCK), np.uint32),
+                    np.zeros((threads, BLOCK + 8), np.uint8), np.empty((threads, BLOCK), np.int32),
+                    np.zeros((threads, max([int(w) for w in plan.segments["words"]], default=1) + 8), np.int64),
+                    np.zeros(2 * LANE, np.int64))
+
+
+class Noise(NamedTuple):
+    """Of a Plan, what Poisson counts need."""
+
+    threshold: Array
+    number: Array
+
+
+def source_output(network: Network, name: str, steps: int, start: int = 0) -> Array:
+    """What a source sends in the steps start .. start + steps - 1 of every simulation of this network: spike counts, or
+    currents, float64 [steps, neurons]."""
+    p = network.population(name)
+    planner = Planner(Layout(network, 1, "double"), None, 1)
+    sent = np.zeros((steps, p.size))
+    match p.source:
+        case Poisson():
+            e = {**dict.fromkeys(EMITTER.names or (), 0), **planner.poisson(p), "n": p.size}
+            count = np.empty((steps, p.size), np.float32)
+            count_steps(Noise(planner.threshold.array(), planner.number.array()), np.array([tuple(e.values())], EMITTER)[0],
+                        start, steps, np.empty(BLOCK, np.uint32), count)
+            sent[:] = count
+        case SpikeTimes():
+            step = planner.steps(p.source.times) - start
+            inside = (step >= 0) & (step < steps)
+            np.add.at(sent, (step[inside], np.asarray(p.source.neuron)[inside]), 1.0)
+        case StepCurrent():
+            values = np.asarray(p.source.values).reshape(len(np.asarray(p.source.times)), -1)
+            last = np.searchsorted(planner.steps(p.source.times), np.arange(start, start + steps), "right") - 1
+            sent[last >= 0] = values[last[last >= 0]]
+        case _:
+            raise ValueError(f"population {name!r} is not a source")
+    return sent
+
+
+def _yield_address() -> int:
+    """The address of the function that lets another thread have the processor."""
+    if sys.platform == "win32":
+        library, name = ctypes.WinDLL("kernel32"), "SwitchToThread"
+    else:
+        library, name = ctypes.CDLL(None), "sched_yield"
+    return int(ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0)

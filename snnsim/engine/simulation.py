@@ -1,0 +1,205 @@
+"""A simulation of a network of synapses: built once, run in stretches of any length, saved and loaded in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.engine.advance import LANE, Kept, advance
+from snnsim.engine.layout import Layout, Precision, build, cores
+from snnsim.engine.plan_populations import Planner
+from snnsim.engine.recording import Recording, SpikeTrains, Traces
+from snnsim.network import Network
+from snnsim.progress import bar
+from snnsim.rule import finite, one_of
+
+Array = NDArray[Any]
+CHUNK = 2_000  # steps of one call of the loop: what an interrupt or the progress bar waits for
+ROOM = 1 << 16  # spikes that a thread can keep before it asks for more
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a simulation will need. bytes includes what building needs; available: of this machine, None where unknown."""
+
+    neurons: int
+    synapses: float
+    bytes: int
+    available: int | None
+
+    def __str__(self) -> str:
+        free = "" if self.available is None else f" of {self.available / 2**30:.1f} GiB that are free"
+        return f"{self.neurons:,} neurons, {self.synapses:,.0f} synapses, {self.bytes / 2**30:.2f} GiB{free}"
+
+
+def estimate(network: Network, threads: int | None = None, precision: Precision = "single") -> Estimate:
+    """What simulating the network will need, before anything is built."""
+    layout = Layout(network, threads or cores(), precision)
+    return Estimate(layout.neurons, layout.expected(), layout.bytes_needed(), _available())
+
+
+def _available() -> int | None:
+    """Bytes that this process can still take, where the system says."""
+    found = []
+    if Path("/proc/meminfo").exists():
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        if "MemAvailable" in lines:
+            found.append(1024 * int(lines["MemAvailable"].split()[0]))
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.exists() and used.exists() and limit.read_text().strip() != "max":
+        found.append(int(limit.read_text()) - int(used.read_text()))
+    return min(found, default=None)
+
+
+class Simulation:
+    """A network under way.
+
+        simulation = Simulation(network)
+        recording = simulation.run(1000.0)     # ms; a second call goes on where the first stopped
+
+    threads: by default one a core; the spikes do not depend on it. precision: "single" (states and weights in 32 bits),
+    "double", or "packed", where a weight takes 16 bits beside its 16-bit target: whole multiples of the largest weight of
+    its receptor / 32767, summed exactly. record: populations whose spikes are kept, by default all; counts of all are
+    kept. traces: by population, a state and the neurons whose values are kept after each step.
+    Spikes, synapses and initial states are functions of the network (its seed included): the same for any number of
+    threads, on one build and processor family.
+
+    Errors: ValueError that names the argument; MemoryError, before anything is built, where memory would not suffice.
+    """
+
+    def __init__(self, network: Network, *, threads: int | None = None, precision: Precision = "single",
+                 record: Sequence[str] | None = None,
+                 traces: Mapping[str, tuple[str, Sequence[int]]] | None = None) -> None:
+        if not isinstance(network, Network):
+            raise TypeError(f"network must be a Network, got {type(network).__name__}")
+        if not network.synapses or network.projections:
+            raise ValueError("Simulation takes networks of synapses; this one has "
+                             + ("projections: run it with snnsim.engine.run" if network.projections else "none"))
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise ValueError(f"threads must be a positive whole number or None, got {threads!r}")
+        one_of("precision", precision, ("single", "double", "packed"))
+        self.network, self.threads, self.precision = network, threads or cores(), precision
+        self.dt, self.step = network.time.dt, 0
+        self._layout = Layout(network, self.threads, precision)
+        self.names = [p.name for p in self._layout.ruled]
+        self.recorded = self.names if record is None else [record] if isinstance(record, str) else list(record)
+        for name in self.recorded:
+            one_of("record", name, self.names)
+        self._traced = {name: self._chosen(name, *wanted) for name, wanted in (traces or {}).items()}
+        self._refuse_too_large()
+        rows = build(self._layout, self.threads)
+        self.synapses, self.build_s = rows.synapses, rows.build_s
+        self._planner = Planner(self._layout, rows, self.threads)
+        places = [self._places(name) for name in self.names]
+        self._plan = self._planner.plan(set(self.recorded), places)
+        self._work = self._planner.work(self._plan)
+        self._room = max(ROOM, 2 * self._work.fired.shape[2])
+
+    def _chosen(self, name: str, state: str, neurons: Sequence[int]) -> tuple[str, Array]:
+        one_of("traces", name, self.names)
+        p = self.network.population(name)
+        assert p.rule is not None
+        one_of(f"state of traces of {name!r}", state, p.rule.states)
+        chosen = np.asarray(neurons)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "ui" or chosen.size == 0 or chosen.min() < 0 or chosen.max() >= p.size:
+            raise ValueError(f"neurons of traces of {name!r} must be a list of numbers in 0 .. {p.size - 1}, got {neurons!r}")
+        return state, chosen.astype(np.int64)
+
+    def _refuse_too_large(self) -> None:
+        needed, available = self._layout.bytes_needed(), _available()
+        if available is not None and needed > available:
+            raise MemoryError(f"the network needs about {needed / 2**30:.1f} GiB for {self._layout.expected():,.0f} synapses, "
+                              f"but {available / 2**30:.1f} GiB are free: use precision='packed', fewer synapses, or a "
+                              "smaller scale")
+
+    def _places(self, name: str) -> Array:
+        """Where the states that are traced stand."""
+        if name not in self._traced:
+            return np.zeros(0, np.int64)
+        state, chosen = self._traced[name]
+        i = self.names.index(name)
+        rule = self._layout.ruled[i].rule
+        assert rule is not None
+        return self._planner.state_at[i] + rule.states.index(state) * self._layout.ruled[i].size + chosen
+
+    @property
+    def time(self) -> float:
+        """ms simulated so far."""
+        return self.step * self.dt
+
+    def state(self, population: str, name: str) -> Array:
+        """A copy of a state of all neurons of a population, in C order."""
+        one_of("population", population, self.names)
+        rule = self.network.population(population).rule
+        assert rule is not None
+        one_of("name", name, rule.states)
+        return self._planner.states_of(self.names.index(population), name).copy()
+
+    def run(self, duration: float, progress: bool | None = None) -> Recording:
+        """Simulate so many ms more and return what was recorded of them.
+
+        duration: a whole number of steps. progress: a bar on stderr; None shows it on a terminal. Where a run is
+        interrupted, the steps done so far stay done and their recording is lost.
+        """
+        finite("duration", duration, above=0.0)
+        steps = round(duration / self.dt)
+        if steps < 1 or abs(steps - duration / self.dt) > 1e-6 * max(1, steps):
+            raise ValueError(f"duration must be a whole number of steps of {self.dt:g} ms, got {duration!r}")
+        began, start = time.perf_counter(), self.step
+        kept: list[tuple[int, Kept]] = []
+        with bar(steps, "simulating", progress) as line, ThreadPoolExecutor(self.threads) as pool:
+            while self.step < start + steps:
+                first = self.step
+                some = self._advance(pool, min(CHUNK, start + steps - first))
+                kept.append((first, some))
+                line.advance(self.step - first)
+        return self._recording(start, steps, kept, time.perf_counter() - began)
+
+    def _advance(self, pool: ThreadPoolExecutor, steps: int) -> Kept:
+        """Some steps, at most so many; gives the threads more room for spikes when they ask for it."""
+        threads, populations = self.threads, len(self.names)
+        kept = Kept(np.empty((threads, self._room), np.int32), np.empty((threads, self._room), np.int32),
+                    np.zeros(threads * LANE, np.int64), np.zeros((threads, steps, populations), np.int32),
+                    np.empty((steps, len(self._plan.trace_index)), self._layout.dtype), np.zeros(threads * LANE, np.int64))
+        self._work.sync[:] = 0, *[0] * (LANE - 1), -1, *[0] * (LANE - 1)
+        tasks = [pool.submit(advance, self._plan, self._work, kept, k, threads, self.step, steps, self._room)
+                 for k in range(threads)]
+        done = tasks[0].result()
+        for task in tasks[1:]:
+            task.result()
+        self.step += done
+        if done < steps:
+            self._room *= 2
+        n = int(kept.kept[::LANE].max())
+        return kept._replace(step=kept.step[:, :n].copy(), neuron=kept.neuron[:, :n].copy(), count=kept.count[:, :done].sum(0),
+                             trace=kept.trace[:done])
+
+    def _recording(self, start: int, steps: int, chunks: list[tuple[int, Kept]], wall_s: float) -> Recording:
+        step = np.concatenate([first + kept.step[k, : kept.kept[k * LANE]].astype(np.int64)
+                               for first, kept in chunks for k in range(self.threads)])
+        neuron = np.concatenate([kept.neuron[k, : kept.kept[k * LANE]] for _, kept in chunks for k in range(self.threads)])
+        order = np.argsort(step, kind="stable")  # threads own rising neurons: sorted by (step, neuron)
+        step, neuron = step[order], neuron[order]
+        population = np.searchsorted(self._layout.first, neuron, "right") - 1
+        spikes = {}
+        for name in self.recorded:
+            i = self.names.index(name)
+            mine = population == i
+            spikes[name] = SpikeTrains(step[mine], (neuron[mine] - self._layout.first[i]).astype(np.int32))
+        counts = np.concatenate([kept.count for _, kept in chunks]).astype(np.int64)
+        values = np.concatenate([kept.trace for _, kept in chunks])
+        traces = {}
+        for name, (state, chosen) in self._traced.items():
+            i = self.names.index(name)
+            columns = sorted((k, c) for c, (j, k) in enumerate(self._planner.trace_order) if j == i)
+            traces[name] = Traces(state, chosen, values[:, [c for _, c in columns]])
+        return Recording(self.dt, start, steps, {p.name: p.size for p in self._layout.ruled}, spikes,
+                         {name: counts[:, i] for i, name in enumerate(self.names)}, traces,
+                         sum(int(kept.events[::LANE].sum()) for _, kept in chunks), wall_s)
