@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from snnsim.version import __version__
 
 if TYPE_CHECKING:
-    from snnsim import datasets, doctor, engine, hardware, interop, neurons, nn, plot, report, rule, train
+    from snnsim import datasets, doctor, engine, hardware, interop, neurons, nn, plot, report, rule, statistics, train
     from snnsim.connect import AllToAll, Bernoulli, FixedIndegree, FixedOutdegree, FixedTotal, OneToOne, Pairs
     from snnsim.distributions import LogNormal, Normal, Uniform
     from snnsim.lowering import lower
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from snnsim.sources import Poisson, SpikeTimes, StepCurrent
 
 # Loaded when first used, so that `import snnsim` stays fast and never needs torch.
-MODULES = ("datasets", "doctor", "engine", "hardware", "interop", "neurons", "nn", "plot", "report", "rule", "train")
+MODULES = ("datasets", "doctor", "engine", "hardware", "interop", "neurons", "nn", "plot", "report", "rule",
+           "statistics", "train")
 NAMES = {name: module for module, names in {
     "connect": ("AllToAll", "Bernoulli", "FixedIndegree", "FixedOutdegree", "FixedTotal", "OneToOne", "Pairs"),
     "distributions": ("LogNormal", "Normal", "Uniform"), "lowering": ("lower",),
@@ -30,7 +31,7 @@ NAMES = {name: module for module, names in {
 __all__ = ["AllToAll", "Bernoulli", "Conv2d", "Dense", "FixedIndegree", "FixedOutdegree", "FixedTotal", "LogNormal", "Network",
            "Normal", "OneToOne", "Pairs", "Poisson", "Population", "Projection", "Sparse", "SpikeTimes", "StepCurrent",
            "SumPool2d", "Synapses", "TimeBase", "Uniform", "__version__", "datasets", "doctor", "engine", "hardware", "interop",
-           "load_network", "lower", "neurons", "nn", "plot", "report", "rule", "save_network", "train"]
+           "load_network", "lower", "neurons", "nn", "plot", "report", "rule", "save_network", "statistics", "train"]
 
 
 def __getattr__(name: str) -> Any:

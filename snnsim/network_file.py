@@ -36,6 +36,13 @@ PLAIN: dict[str, type[Any]] = {c.__name__: c for c in DRAWN}
 
 def save_network(network: Network, path: str | os.PathLike[str]) -> None:
     """Write the network to one HDF5 file; an existing file is replaced only when the new one is complete."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as f:
+        f.attrs.update(format=FORMAT, schema=SCHEMA, version=__version__)
+        write_network(network, f)
+
+
+def write_network(network: Network, f: h5py.Group) -> None:
+    """The network as datasets of an open file or of one of its groups."""
     plain: dict[str, Any] = {
         "time": asdict(network.time), "output": network.output, "readout": network.readout, "notes": network.notes,
         "classes": network.classes, "seed": int(network.seed),
@@ -43,23 +50,21 @@ def save_network(network: Network, path: str | os.PathLike[str]) -> None:
                         for p in network.populations],
         "projections": [{"source": q.source, "target": q.target, "delay": int(q.delay), "receptor": q.receptor,
                          "maps": [_options(m) for m in q.maps]} for q in network.projections]}
-    with replacing(path) as temporary, h5py.File(temporary, "w") as f:
-        f.attrs.update(format=FORMAT, schema=SCHEMA, version=__version__)
-        for i, p in enumerate(network.populations):
-            group = f.create_group(f"populations/{i}")
-            for name, value in p.parameters.items():
-                group.create_dataset(name, data=value)
-            plain["populations"][i]["initial"] = {k: _plain(v, group, f"initial/{k}") for k, v in p.initial.items()}
-            plain["populations"][i]["source"] = _plain(p.source, group, "source")
-        for i, q in enumerate(network.projections):
-            group = f.create_group(f"projections/{i}")
-            if q.bias is not None:
-                group.create_dataset("bias", data=q.bias)
-            for j, m in enumerate(q.maps):
-                for name, value in m.arrays().items():
-                    group.create_dataset(f"maps/{j}/{name}", data=value)
-        plain["synapses"] = [_plain(s, f, f"synapses/{i}") for i, s in enumerate(network.synapses)]
-        f.create_dataset("network", data=json.dumps(plain))
+    for i, p in enumerate(network.populations):
+        group = f.create_group(f"populations/{i}")
+        for name, value in p.parameters.items():
+            group.create_dataset(name, data=value)
+        plain["populations"][i]["initial"] = {k: _plain(v, group, f"initial/{k}") for k, v in p.initial.items()}
+        plain["populations"][i]["source"] = _plain(p.source, group, "source")
+    for i, q in enumerate(network.projections):
+        group = f.create_group(f"projections/{i}")
+        if q.bias is not None:
+            group.create_dataset("bias", data=q.bias)
+        for j, m in enumerate(q.maps):
+            for name, value in m.arrays().items():
+                group.create_dataset(f"maps/{j}/{name}", data=value)
+    plain["synapses"] = [_plain(s, f, f"synapses/{i}") for i, s in enumerate(network.synapses)]
+    f.create_dataset("network", data=json.dumps(plain))
 
 
 def _options(m: Map) -> dict[str, Any]:
@@ -98,15 +103,20 @@ def load_network(path: str | os.PathLike[str]) -> Network:
             raise ValueError(f"{path} is not an snnsim network file: its format is {f.attrs.get('format')!r}")
         if f.attrs.get("schema") not in READS:
             raise ValueError(f"{path} has schema {f.attrs.get('schema')}; this version of snnsim reads {SCHEMA}")
-        try:
-            return _build(json.loads(f["network"][()]), f, path)
-        except (KeyError, TypeError, IndexError) as e:
-            raise ValueError(f"{path} is damaged: its description of the network does not fit: {e!r}") from None
-        except ValueError as e:
-            raise ValueError(str(e) if str(path) in str(e) else f"{path} is damaged: {e}") from None
+        return read_network(f, path)
 
 
-def _build(d: dict[str, Any], f: h5py.File, path: str | os.PathLike[str]) -> Network:
+def read_network(f: h5py.Group, path: str | os.PathLike[str]) -> Network:
+    """What `write_network` wrote. ValueError that names the file when it does not fit."""
+    try:
+        return _build(json.loads(f["network"][()]), f, path)
+    except (KeyError, TypeError, IndexError) as e:
+        raise ValueError(f"{path} is damaged: its description of the network does not fit: {e!r}") from None
+    except ValueError as e:
+        raise ValueError(str(e) if str(path) in str(e) else f"{path} is damaged: {e}") from None
+
+
+def _build(d: dict[str, Any], f: h5py.Group, path: str | os.PathLike[str]) -> Network:
     populations = []
     for i, p in enumerate(d["populations"]):
         rule = rule_from_json(p["rule"]) if p["rule"] else None

@@ -22,7 +22,8 @@ from numba.extending import intrinsic
 from snnsim.kernel import jit
 
 BLOCK = 1024  # neurons that are updated together: their states stay in the first-level cache
-LANE = 8  # int64 words between what two threads write
+AHEAD = 6  # senders: how far ahead synapses are asked for
+LANE = 16  # int64 words between what two threads write
 POISSON, POISSON_EACH, CURRENT = range(3)  # how a source comes about; POISSON_EACH: with a rate for each neuron
 ROW, FULL, PACKED = range(3)  # as in wiring.py
 
@@ -77,6 +78,7 @@ class Work(NamedTuple):
     found: Any  # int64 [2, threads * LANE]: how many
     emitted: Any  # int32 [2, threads, ...]: the same for sources
     sent: Any  # int64 [2, threads * LANE]
+    all: Any  # int32 [threads, ...]: the lists of all threads, for each of them
     cursor: Any  # int64: for each emitter of given spikes the next one
     buffer: Any  # per thread: inputs of a block, where they are not the ring itself
     count: Any  # float32 [threads, BLOCK]
@@ -365,39 +367,89 @@ def emit(plan: Any, work: Any, me: Any, t: Any, memory: Any) -> Any:
 
 
 @jit(_nrt=False)
-def scatter(plan: Any, row: Any, sender: Any, key: Any) -> Any:
-    """Add one sender's synapses of one part and delay to a row of the ring; returns their number."""
-    a, b = np.int64(plan.segment[sender, key]), np.int64(plan.segment[sender, key + 1])
-    if plan.kind == ROW:
-        w = plan.weight[sender]
+def gather(work: Any, me: Any, threads: Any, side: Any) -> Any:
+    """Copy the lists of all threads into one, in the order of senders; returns its length."""
+    n = 0
+    for q in range(threads):
+        for k in range(work.found[side, q * LANE]):
+            work.all[me, n] = work.fired[side, q, k]
+            n += 1
+    for q in range(threads):
+        for k in range(work.sent[side, q * LANE]):
+            work.all[me, n] = work.emitted[side, q, k]
+            n += 1
+    return n
+
+
+@jit(_nrt=False)
+def scatter_rows(row: Any, senders: Any, segment: Any, key: Any, target: Any, weight: Any) -> Any:
+    """Add the synapses of one part and delay of the listed senders to a row of the ring: one weight a sender."""
+    events = 0
+    for k in range(senders.size):
+        i = senders[k]
+        a, b = np.int64(segment[i, key]), np.int64(segment[i, key + 1])
+        w = weight[i]
         for e in range(a, b):
-            row[plan.target[e]] += w
-    elif plan.kind == FULL:
+            row[target[e]] += w
+        events += b - a
+    return events
+
+
+@jit(_nrt=False)
+def scatter_full(row: Any, senders: Any, segment: Any, key: Any, target: Any, weight: Any) -> Any:
+    """The same with a weight of each synapse."""
+    events = 0
+    n = senders.size
+    for k in range(n):
+        i = senders[k]
+        a, b = np.int64(segment[i, key]), np.int64(segment[i, key + 1])
+        if k + AHEAD < n:
+            c = np.int64(segment[senders[k + AHEAD], key])
+            prefetch(target, c)
+            prefetch(weight, c)
+            prefetch(weight, c + 16)
         for e in range(a, b):
-            row[plan.target[e]] += plan.weight[e]
-    else:
+            row[target[e]] += weight[e]
+        events += b - a
+    return events
+
+
+@jit(_nrt=False)
+def scatter_packed(row: Any, senders: Any, segment: Any, key: Any, packed: Any) -> Any:
+    """The same with target and weight in one word, summed in whole numbers."""
+    events = 0
+    n = senders.size
+    for k in range(n):
+        i = senders[k]
+        a, b = np.int64(segment[i, key]), np.int64(segment[i, key + 1])
+        if k + AHEAD < n:
+            c = np.int64(segment[senders[k + AHEAD], key])
+            prefetch(packed, c)
+            prefetch(packed, c + 16)
         for e in range(a, b):
-            z = plan.packed[e]
+            z = packed[e]
             row[z & 0xFFFF] += z >> 16
-    return b - a
+        events += b - a
+    return events
 
 
 @jit(_nrt=False)
 def deliver(plan: Any, work: Any, me: Any, threads: Any, t: Any, side: Any) -> Any:
     """Add all spikes of this step to the rows of this thread's parts."""
     events = 0
+    senders = work.all[me, : gather(work, me, threads, side)]
     columns = plan.delay.size
     for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
         width = plan.width[part]
         for c in range(columns):
             at = plan.ring_at[part] + ((t + plan.delay[c]) % plan.ring_rows) * width
-            row = work.ring[at: at + width]
-            for q in range(threads):
-                for k in range(work.found[side, q * LANE]):
-                    events += scatter(plan, row, work.fired[side, q, k], part * columns + c)
-            for q in range(threads):
-                for k in range(work.sent[side, q * LANE]):
-                    events += scatter(plan, row, work.emitted[side, q, k], part * columns + c)
+            row, key = work.ring[at: at + width], part * columns + c
+            if plan.kind == ROW:
+                events += scatter_rows(row, senders, plan.segment, key, plan.target, plan.weight)
+            elif plan.kind == FULL:
+                events += scatter_full(row, senders, plan.segment, key, plan.target, plan.weight)
+            else:
+                events += scatter_packed(row, senders, plan.segment, key, plan.packed)
     return events
 
 

@@ -275,6 +275,7 @@ class Planner:
         return Work(aligned(max(ring, 1), np.int32 if plan.kind == PACKED else self.dtype), self.state,
                     np.empty((2, threads, most + 8), np.int32), np.zeros((2, threads * LANE), np.int64),
                     np.empty((2, threads, max(emitted) + 8), np.int32), np.zeros((2, threads * LANE), np.int64),
+                    np.empty((threads, threads * (most + max(emitted)) + 16), np.int32),
                     np.array(plan.emitters["list"], np.int64), np.empty((threads, max(receptors, 1), BLOCK), self.dtype),
                     np.empty((threads, BLOCK), np.float32), np.empty((threads, BLOCK), np.uint32),
                     np.zeros((threads, BLOCK + 8), np.uint8), np.empty((threads, BLOCK), np.int32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,18 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.engine.advance import LANE, Kept, advance
-from snnsim.engine.layout import Layout, Precision, build, cores
+from snnsim.engine.layout import Layout, Precision, Segment, build, cores
 from snnsim.engine.plan_populations import Planner
 from snnsim.engine.recording import Recording, SpikeTrains, Traces
+from snnsim.files import read_array, reading_hdf5, replacing
 from snnsim.network import Network
+from snnsim.network_file import read_network, write_network
 from snnsim.progress import bar
 from snnsim.rule import finite, one_of
+from snnsim.version import __version__
 
 Array = NDArray[Any]
+FORMAT, SCHEMA = "snnsim simulation", 1
 CHUNK = 2_000  # steps of one call of the loop: what an interrupt or the progress bar waits for
 ROOM = 1 << 16  # spikes that a thread can keep before it asks for more
 
@@ -141,6 +147,60 @@ class Simulation:
         assert rule is not None
         one_of("name", name, rule.states)
         return self._planner.states_of(self.names.index(population), name).copy()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network and where the simulation stands to one HDF5 file; `load` goes on bit for bit. An existing file
+        is replaced only when the new one is complete."""
+        with replacing(path) as temporary, h5py.File(temporary, "w") as f:
+            f.attrs.update(format=FORMAT, schema=SCHEMA, version=__version__, step=self.step, precision=self.precision)
+            write_network(self.network, f.create_group("network_of"))
+            for i, p in enumerate(self._layout.ruled):
+                assert p.rule is not None
+                for name in p.rule.states:
+                    f.create_dataset(f"states/{i}/{name}", data=self._planner.states_of(i, name))
+                for k, receptor in enumerate(self._layout.receptors[i]):
+                    under_way = np.concatenate([self._ring(g, k) for g in self._layout.segments if g.population == i], 1)
+                    f.create_dataset(f"under_way/{i}/{receptor}", data=under_way)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, threads: int | None = None, record: Sequence[str] | None = None,
+             traces: Mapping[str, tuple[str, Sequence[int]]] | None = None) -> Simulation:
+        """The simulation that `save` wrote, with the same network and precision; threads and recording are free.
+
+        Errors: ValueError that names the file when it is not one, or is damaged.
+        """
+        with reading_hdf5(path, "a saved simulation of snnsim") as f:
+            if f.attrs.get("format") != FORMAT or f.attrs.get("schema") != SCHEMA:
+                raise ValueError(f"{path} is not a saved simulation of snnsim that this version reads: its format is "
+                                 f"{f.attrs.get('format')!r}, schema {f.attrs.get('schema')}")
+            loaded = cls(read_network(f["network_of"], path), threads=threads, precision=f.attrs["precision"], record=record,
+                         traces=traces)
+            for i, p in enumerate(loaded._layout.ruled):
+                assert p.rule is not None
+                for name in p.rule.states:
+                    loaded._fill(loaded._planner.states_of(i, name), read_array(f[f"states/{i}"], name, path), path)
+                for k, receptor in enumerate(loaded._layout.receptors[i]):
+                    under_way = read_array(f[f"under_way/{i}"], receptor, path)
+                    for g in loaded._layout.segments:
+                        if g.population == i:
+                            loaded._fill(loaded._ring(g, k), under_way[:, g.low: g.high], path)
+            loaded.step = int(f.attrs["step"])
+        loaded._work.cursor[:] = [e["list"] + int(np.searchsorted(loaded._plan.given_step[e["list"]: e["stop"]], loaded.step))
+                                  for e in loaded._plan.emitters]
+        return loaded
+
+    def _ring(self, g: Segment, receptor: int) -> Array:
+        """What is under way to a receptor of a segment: [ring rows, neurons], a view."""
+        at, rows, width = int(self._plan.ring_at[g.part]), self._layout.ring_rows, int(self._plan.width[g.part])
+        first = g.at + receptor * (g.high - g.low)
+        return self._work.ring[at: at + rows * width].reshape(rows, width)[:, first: first + g.high - g.low]
+
+    @staticmethod
+    def _fill(array: Array, values: Array, path: str | os.PathLike[str]) -> None:
+        if values.shape != array.shape or values.dtype != array.dtype:
+            raise ValueError(f"{path} is damaged: it holds {values.dtype} {values.shape} where {array.dtype} {array.shape} "
+                             "belong")
+        array[:] = values
 
     def run(self, duration: float, progress: bool | None = None) -> Recording:
         """Simulate so many ms more and return what was recorded of them.

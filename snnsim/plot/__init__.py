@@ -6,10 +6,13 @@ from snnsim.plot.events import events
 from snnsim.plot.match import match
 from snnsim.plot.membranes import membranes
 from snnsim.plot.network import network
+from snnsim.plot.populations import populations
 from snnsim.plot.raster import raster
 from snnsim.plot.readout import readout
 from snnsim.plot.saving import save, svg
+from snnsim.plot.statistics import statistics
+from snnsim.plot.traces import traces
 from snnsim.plot.training import training
 
-__all__ = ["activity", "confusion", "events", "match", "membranes", "network", "raster", "readout", "save", "svg",
-           "training"]
+__all__ = ["activity", "confusion", "events", "match", "membranes", "network", "populations", "raster", "readout",
+           "save", "statistics", "svg", "traces", "training"]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 COLOURS = (BLUE, GREEN, PINK, AMBER, SKY, ORANGE)  # Okabe and Ito (2008)
 GREY = "#7a7a7a"
+MANY = (*COLOURS, "#222222", GREY)  # for what stands side by side in greater number
 ON, OFF = BLUE, ORANGE
 STYLE: dict[str, Any] = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "axes.titlelocation": "left", "xtick.labelsize": 8,
