@@ -60,12 +60,13 @@ def cuba(n: int = 4000, seed: int = 1) -> Network:
 def coba(n: int = 4000, seed: int = 1) -> Network:
     """A self-sustained random network whose synapses open conductances: 6 nS (excitatory) or 67 nS (inhibitory) a spike.
 
-    Every neuron has 80 inputs on average, after 0.1 ms. It starts with open conductances, without which it stays silent.
+    Every neuron has 80 inputs on average, after 0.1 ms. It starts with conductances open: with none it stays silent, and
+    with more than these its first volley often silences it.
     Source: Vogels and Abbott, J. Neurosci. 25 (2005); as a benchmark: Brette et al., J. Comput. Neurosci. 23 (2007).
     """
     neuron = CondExp(tau=20.0, c_m=200.0, e_l=-60.0, v_th=-50.0, v_reset=-60.0, refractory=5.0, tau_ex=5.0, tau_in=10.0,
                      e_ex=0.0, e_in=-80.0)
-    initial = {"v": Normal(-65.0, 5.0), "ge": Normal(40.0, 15.0, low=0.0), "gi": Normal(200.0, 120.0, low=0.0)}
+    initial = {"v": Normal(-65.0, 5.0), "ge": Normal(25.0, 10.0, low=0.0), "gi": Normal(100.0, 80.0, low=0.0)}
     return _vogels_abbott(n, neuron, initial, {"ex": 6.0, "inh": 67.0}, seed)
 
 

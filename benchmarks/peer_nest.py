@@ -55,8 +55,8 @@ def coba(scale, rng):
     pop = nest.Create("iaf_cond_exp", sum(neurons), dict(C_m=200.0, g_L=10.0, E_L=-60.0, V_th=-50.0, V_reset=-60.0, t_ref=5.0,
                                                          tau_syn_ex=5.0, tau_syn_in=10.0, E_ex=0.0, E_in=-80.0))
     pop.V_m = rng.normal(-65.0, 5.0, len(pop))
-    pop.g_ex = truncated(rng, 40.0, 15.0, 0.0, np.inf, len(pop))
-    pop.g_in = truncated(rng, 200.0, 120.0, 0.0, np.inf, len(pop))
+    pop.g_ex = truncated(rng, 25.0, 10.0, 0.0, np.inf, len(pop))
+    pop.g_in = truncated(rng, 100.0, 80.0, 0.0, np.inf, len(pop))
     same_weights(exc=(6.0, 0.1), inh=(-67.0, 0.1))
     pairwise(pop, neurons)
     return neurons, pop, []

@@ -99,10 +99,11 @@ def correlation(recording: Recording, population: str, bin_ms: float = 2.0, neur
     mine = whole & (rows[trains.neuron] >= 0)
     row, at = rows[trains.neuron[mine]], at[mine]
     sums, products = np.bincount(row, minlength=len(chosen)), np.zeros((len(chosen), len(chosen)))
-    for first in range(0, bins, BLOCK):
-        block = slice(*np.searchsorted(at, (first, first + BLOCK)))
-        counts = np.bincount(row[block] * BLOCK + at[block] - first, minlength=len(chosen) * BLOCK)
-        x = counts.reshape(len(chosen), BLOCK).astype(np.float64)
+    block = min(BLOCK, bins)
+    for first in range(0, bins, block):
+        here = slice(*np.searchsorted(at, (first, first + block)))
+        counts = np.bincount(row[here] * block + at[here] - first, minlength=len(chosen) * block)
+        x = counts.reshape(len(chosen), block).astype(np.float64)
         products += x @ x.T
     # Whole numbers far below 2**53: these differences are exact, and equal trains give exactly 1.
     covariance = bins * products - np.outer(sums, sums)

@@ -13,11 +13,12 @@ from snnsim.cli.samples import of_files
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-app = typer.Typer(help="Draw pictures, as .png, .svg or .pdf: events, network, raster, membranes, training.",
-                  no_args_is_help=True)
+app = typer.Typer(help="Draw pictures, as .png, .svg or .pdf: events, network, raster, membranes, training; "
+                       "populations, statistics and traces of a simulation.", no_args_is_help=True)
 Out = Annotated[Path, typer.Option("-o", "--out", help="The picture to write: .png, .svg or .pdf.")]
 EventFile = Annotated[Path, typer.Argument(help="An event file (N-MNIST .bin).")]
 NetworkFile = Annotated[Path, typer.Argument(help="A network file (.h5).")]
+RecordingFile = Annotated[Path, typer.Argument(help="A recording (.h5) that save_recording wrote.")]
 
 
 def _save(figure: Figure, out: Path) -> None:
@@ -87,3 +88,40 @@ def training(
 
     history, layers = read_training(file)
     _save(plot.training(history, layers), out)
+
+
+@app.command()
+def populations(
+    file: RecordingFile,
+    out: Out,
+    neurons: Annotated[int, typer.Option("--neurons", min=1, help="About how many to draw, chosen at random.")] = 2000,
+) -> None:
+    """Spikes of all populations over their rates. Example: `snnsim plot populations recording.h5 -o raster.png`"""
+    from snnsim import engine, plot
+
+    _save(plot.populations(engine.load_recording(file), neurons), out)
+
+
+@app.command()
+def statistics(file: RecordingFile, out: Out) -> None:
+    """Rates, intervals and correlations. Example: `snnsim plot statistics recording.h5 -o statistics.png`"""
+    from snnsim import engine, plot
+
+    _save(plot.statistics(engine.load_recording(file)), out)
+
+
+@app.command()
+def traces(
+    file: RecordingFile,
+    out: Out,
+    population: Annotated[str | None, typer.Option("--population", help="By default the first that was traced.")] = None,
+    neuron: Annotated[list[int] | None, typer.Option("--neuron", help="Which; give it again for more.")] = None,
+    unit: Annotated[str, typer.Option("--unit", help="Of the traced state, for the label: mV.")] = "",
+) -> None:
+    """Membranes over time, with their spikes. Example: `snnsim plot traces recording.h5 --population E -o traces.png`"""
+    from snnsim import engine, plot
+
+    recording = engine.load_recording(file)
+    if not recording.traces:
+        raise ValueError(f"{file} holds no traces: simulate with traces={{population: (state, neurons)}}")
+    _save(plot.traces(recording, population or next(iter(recording.traces)), neuron, unit), out)

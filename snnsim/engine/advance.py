@@ -27,15 +27,15 @@ LANE = 16  # int64 words between what two threads write
 POISSON, POISSON_EACH, CURRENT = range(3)  # how a source comes about; POISSON_EACH: with a rate for each neuron
 ROW, FULL, PACKED = range(3)  # as in wiring.py
 
-SEGMENT = np.dtype([(n, np.int64) for n in (
-    "population", "low", "n", "first", "at", "receptors", "step", "words", "call", "drive", "drives", "recorded")])
-DRIVE = np.dtype([("kind", np.int64), ("receptor", np.int64), ("delay", np.int64), ("low", np.int64), ("threshold", np.int64),
-                  ("thresholds", np.int64), ("least", np.float64), ("weight", np.int64), ("each", np.int64),
-                  ("scale", np.float64), ("key", np.uint64), ("table", np.int64), ("columns", np.int64), ("time", np.int64),
-                  ("times", np.int64)])
-EMITTER = np.dtype([("kind", np.int64), ("first", np.int64), ("low", np.int64), ("n", np.int64), ("threshold", np.int64),
-                    ("thresholds", np.int64), ("least", np.int64), ("key", np.uint64), ("table", np.int64), ("list", np.int64),
-                    ("stop", np.int64)])
+
+def record(*names: str) -> np.dtype[Any]:
+    return np.dtype([(n, np.uint64 if n == "key" else np.int64) for n in names])
+
+
+NOISE = ("kind", "low", "threshold", "thresholds", "window", "window_end", "least", "table", "key")  # of a Poisson source
+SEGMENT = record("population", "low", "n", "first", "at", "receptors", "step", "words", "call", "drive", "drives", "recorded")
+DRIVE = record(*NOISE, "receptor", "delay", "weight", "each", "columns", "time", "times")
+EMITTER = record(*NOISE, "first", "n", "list", "stop")
 
 
 class Plan(NamedTuple):
@@ -158,6 +158,27 @@ def prefetch(_: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.int64), codegen
 
 
+@intrinsic
+def random_bits(_: Any, neuron: Any, key: Any) -> Any:
+    """32 random bits of a neuron for a key of 64 bits: a finalizer in the manner of MurmurHash3 (Appleby, 2011), with half
+    the key before and half within. Written in LLVM's words because Numba widens 32-bit products to 64, four times slower."""
+
+    def codegen(_: Any, builder: Any, __: Any, args: Any) -> Any:
+        word = ir.IntType(32)
+
+        def spread(h: Any, shift: int, factor: int) -> Any:
+            return builder.mul(builder.xor(h, builder.lshr(h, word(shift))), word(factor))
+
+        h = builder.mul(builder.trunc(args[0], word), word(0x9E3779B1))
+        h = spread(builder.xor(h, builder.trunc(args[1], word)), 16, 0x7FEB352D)
+        h = builder.xor(h, builder.lshr(h, word(15)))
+        h = builder.add(h, builder.trunc(builder.lshr(args[1], ir.IntType(64)(32)), word))
+        h = spread(h, 16, 0x846CA68B)
+        return builder.xor(h, builder.lshr(h, word(16)))
+
+    return types.uint32(types.int64, types.uint64), codegen
+
+
 @jit(_nrt=False)
 def meet(work: Any, threads: Any, round_: Any, yield_: Any) -> None:
     """Wait until all threads have come here for the round_-th time."""
@@ -178,32 +199,38 @@ def mixed(z: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@jit(_nrt=False, pipeline_class=NoAlias)
-def randoms(random: Any, key: Any, first: Any) -> None:
-    """32 random bits for each neuron first, first + 1, ...: a function of the neuron and of both halves of the key.
+@jit(_nrt=False)
+def count_of_eight(u: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+    """How many of eight thresholds the number exceeds."""
+    one, zero = np.float32(1.0), np.float32(0.0)
+    return (((one if u > a else zero) + (one if u > b else zero)) + ((one if u > c else zero) + (one if u > d else zero))) \
+        + (((one if u > e else zero) + (one if u > f else zero)) + ((one if u > g else zero) + (one if u > h else zero)))
 
-    Two rounds of MurmurHash3's finalizer (Appleby, 2011) with half a key before each, on 32 bits because those vectorise.
-    """
-    before, between = np.uint32(key), np.uint32(key >> np.uint64(32))
-    for j in range(random.size):
-        h = np.uint32(np.uint32(first + j) * np.uint32(0x9E3779B1)) ^ before
-        h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B))
-        h = np.uint32((h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35))
-        h = np.uint32(np.uint32(h ^ (h >> np.uint32(16))) + between)
-        h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D))
-        h = np.uint32((h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B))
-        random[j] = np.uint32(h ^ (h >> np.uint32(16)))
+
+@jit(_nrt=False, pipeline_class=NoAlias)
+def begin_count(count: Any, random: Any, key: Any, first: Any, least: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any,
+                g: Any, h: Any) -> None:
+    """Random bits of the neurons first, first + 1, ..., and how many of eight thresholds they exceed."""
+    for j in range(count.size):
+        u = random_bits(first + j, key)
+        random[j] = u
+        count[j] = least + count_of_eight(u, a, b, c, d, e, f, g, h)
 
 
 @jit(_nrt=False, pipeline_class=NoAlias)
 def count_eight(count: Any, random: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> None:
-    """Add to each count how many of eight thresholds its random number exceeds."""
-    one, zero = np.float32(1.0), np.float32(0.0)
+    """Add to each count how many of eight more thresholds its random number exceeds."""
     for j in range(count.size):
-        u = random[j]
-        count[j] += (((one if u > a else zero) + (one if u > b else zero)) + ((one if u > c else zero)
-                     + (one if u > d else zero))) + (((one if u > e else zero) + (one if u > f else zero))
-                                                     + ((one if u > g else zero) + (one if u > h else zero)))
+        count[j] += count_of_eight(random[j], a, b, c, d, e, f, g, h)
+
+
+@jit(_nrt=False, pipeline_class=NoAlias)
+def outside(random: Any, low: Any, span: Any) -> Any:
+    """Whether any number lies below low or above low + span."""
+    found = np.uint32(0)
+    for j in range(random.size):
+        found |= np.uint32(1) if np.uint32(random[j] - low) > span else np.uint32(0)
+    return found
 
 
 @jit(_nrt=False, pipeline_class=NoAlias)
@@ -232,21 +259,38 @@ def unpack(x: Any, packed: Any, unit: Any) -> None:
 
 
 @jit(_nrt=False)
-def poisson(count: Any, random: Any, threshold: Any, first: Any, n: Any, least: Any, key: Any, low: Any) -> None:
-    """Poisson counts of the neurons low, low + 1, ... for one key."""
-    randoms(random, key, low)
-    fill(count, np.float32(least))
-    for k in range(first, first + n, 8):
-        t = threshold[k: k + 8]
-        count_eight(count, random, t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7])
+def poisson(count: Any, random: Any, threshold: Any, s: Any, key: Any, low: Any) -> None:
+    """Poisson counts of the neurons low, low + 1, ... of a source, for one key.
+
+    The window holds nearly all of the probability; the few numbers outside it are counted against all thresholds.
+    """
+    window = threshold[s.threshold + s.window: s.threshold + s.window_end]
+    base = np.float32(s.least + s.window)
+    for k in range(0, window.size, 8):
+        a, b, c, d = window[k], window[k + 1], window[k + 2], window[k + 3]
+        e, f, g, h = window[k + 4], window[k + 5], window[k + 6], window[k + 7]
+        if k == 0:
+            begin_count(count, random, key, low, base, a, b, c, d, e, f, g, h)
+        else:
+            count_eight(count, random, a, b, c, d, e, f, g, h)
+    below = np.uint32(window[0] + np.uint32(1)) if s.window > 0 else np.uint32(0)
+    span = np.uint32(window[window.size - 1] - below)
+    for i in range(0, count.size, 64):
+        end = min(i + 64, count.size)
+        if outside(random[i: end], below, span):
+            for j in range(i, end):
+                if np.uint32(random[j] - below) > span:
+                    k = 0
+                    while k < s.thresholds and random[j] > threshold[s.threshold + k]:
+                        k += 1
+                    count[j] = s.least + k
 
 
 @jit(_nrt=False)
 def poisson_each(count: Any, random: Any, mean: Any, key: Any, low: Any) -> None:
     """The same where every neuron has a mean of its own: the cumulative distribution is summed up to the random number."""
-    randoms(random, key, low)
     for j in range(count.size):
-        u = (np.float64(random[j]) + 0.5) * (1.0 / 4294967296.0)
+        u = (np.float64(random_bits(low + j, key)) + 0.5) * (1.0 / 4294967296.0)
         p = np.exp(-np.float64(mean[j]))
         total, k = p, 0
         while u > total and k < 2000:
@@ -261,7 +305,7 @@ def counts(plan: Any, count: Any, random: Any, s: Any, at: Any, t: Any) -> None:
     """The Poisson counts at step t of a drive's or an emitter's neurons, from its neuron number `at` on."""
     key = key_of_step(s.key, t)
     if s.kind == POISSON:
-        poisson(count, random, plan.threshold, s.threshold, s.thresholds, s.least, key, s.low + at)
+        poisson(count, random, plan.threshold, s, key, s.low + at)
     else:
         poisson_each(count, random, plan.number[s.table + at: s.table + at + count.size], key, s.low + at)
 

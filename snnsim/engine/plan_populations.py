@@ -33,6 +33,7 @@ from snnsim.network import Network, Population
 from snnsim.sources import Poisson, SpikeTimes, StepCurrent
 
 Array = NDArray[Any]
+RARE = 1 / 256  # of random numbers may lie outside the window of thresholds that all are compared with
 MOST_SPIKES = 10_000  # of one Poisson neuron in a step
 MOST_EACH = 500  # the same where every neuron has a rate of its own: exp(-rate dt) must not vanish
 
@@ -59,8 +60,19 @@ def poisson_thresholds(mean: float) -> tuple[int, Array]:
             thresholds.append(at)
         k += 1
         p *= mean / k
-    thresholds += [2**32 - 1] * (-len(thresholds) % 8)
-    return least, np.array(thresholds, np.uint32)
+    return least, np.array(thresholds + [2**32 - 1] * (-len(thresholds) % 8), np.uint32)
+
+
+def window(thresholds: Array) -> tuple[int, int]:
+    """The shortest run of eights of thresholds, outside which few random numbers lie."""
+    ends = np.concatenate([[-1], thresholds.astype(np.int64)])
+    for length in range(8, len(thresholds), 8):
+        starts = np.arange(0, len(thresholds) - length + 1)
+        held = ends[starts + length] - np.where(starts > 0, ends[starts + 1], -1)
+        best = int(np.argmax(held))
+        if held[best] >= 2**32 * (1 - RARE):
+            return best, best + length
+    return 0, len(thresholds)
 
 
 def parameters_of(layout: Layout, p: Population) -> tuple[tuple[str, ...], dict[str, Array]]:
@@ -204,8 +216,9 @@ class Planner:
         if each:
             return {"kind": POISSON_EACH, "table": self.number.add(mean), "key": key}
         least, thresholds = poisson_thresholds(float(mean.ravel()[0]))
+        first, end = window(thresholds)
         return {"kind": POISSON, "threshold": self.threshold.add(thresholds), "thresholds": len(thresholds), "least": least,
-                "key": key}
+                "window": first, "window_end": end, "key": key}
 
     def steps(self, times: Any) -> Array:
         return np.floor(np.asarray(times) / self.dt + 1e-6).astype(np.int64)

@@ -89,6 +89,8 @@ def _check(r: Recording) -> None:
         if counts.dtype.kind not in "iu" or counts.shape != (r.steps,) or counts.min() < 0:
             raise ValueError(f"counts of {name!r} must be {r.steps} whole numbers, one a step, none negative")
     for name, trains in r.spikes.items():
+        if name not in r.counts:
+            raise ValueError(f"population {name!r} has spikes but no counts")
         _check_spikes(name, trains, r)
     for name, traces in r.traces.items():
         if not isinstance(traces.state, str):
@@ -110,7 +112,7 @@ def _check_spikes(name: str, trains: SpikeTrains, r: Recording) -> None:
     later, same = step[1:] > step[:-1], step[1:] == step[:-1]
     if not np.all(later | (same & (neuron[1:] > neuron[:-1]))):
         raise ValueError(f"{label} are not sorted by step and neuron, or a neuron fires twice in a step")
-    if name in r.counts and not np.array_equal(np.bincount(step - r.start, minlength=r.steps), r.counts[name]):
+    if not np.array_equal(np.bincount(step - r.start, minlength=r.steps), r.counts[name]):
         raise ValueError(f"{label} and its counts differ")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from snnsim.engine import Recording
 
-DOTS = 150_000  # spikes that are drawn at most, for more would be slow and hide each other
+DOTS = 150_000  # spikes that are drawn at most, or nearly: more would be slow and hide each other
 LINE = 0.17  # inches that a population's name needs
 
 
@@ -27,8 +27,8 @@ def populations(recording: Recording, neurons: int = 2000, seed: int = 0, window
 
     Of large populations about `neurons` neurons are drawn, or fewer where these have very many spikes: chosen at random,
     in proportion to the populations, at least one of each; the seed fixes which, and the title says how many. The rates
-    count all neurons. window_ms: of the rates, a whole number of steps; by default about a 200th of the recording.
-    Errors: ValueError when no spikes were recorded, or fewer than one neuron is asked for.
+    count all neurons. window_ms: of the rates, a whole number of steps; by default about a 200th of the recording, but 5 ms
+    of a short one. Errors: ValueError when no spikes were recorded, or fewer than one neuron is asked for.
     """
     if not recording.spikes:
         raise ValueError("the recording holds the spikes of no population: there is nothing to draw")
@@ -39,14 +39,15 @@ def populations(recording: Recording, neurons: int = 2000, seed: int = 0, window
     figure, axes = panels(9.0, tall + 2.2, 2, 1, sharex=True, height_ratios=(tall, 1.4))
     _bands(axes[0, 0], recording, _heights(sizes, LINE / tall), neurons, seed)
     _rates(axes[1, 0], recording, window_ms)
-    axes[1, 0].set(xlabel="time (ms)", xlim=(recording.start * recording.dt, (recording.start + recording.steps) * recording.dt))
+    began = recording.start * recording.dt
+    axes[1, 0].set(xlabel="time (ms)", xlim=(began, began + recording.duration))
     figure.align_ylabels()
     return figure
 
 
 def _heights(sizes: NDArray[Any], least: float) -> NDArray[Any]:
     """Shares of the axis in proportion to the sizes, but for each the room that its name needs."""
-    return least + (1.0 - least * len(sizes)) * sizes / sizes.sum()
+    return np.asarray(least + (1.0 - least * len(sizes)) * sizes / sizes.sum())
 
 
 def _bands(axes: Axes, recording: Recording, heights: NDArray[Any], neurons: int, seed: int) -> None:
@@ -67,11 +68,12 @@ def _bands(axes: Axes, recording: Recording, heights: NDArray[Any], neurons: int
                   rasterized=len(x) > 1000)
         middles.append(top + height / 2)
         axes.annotate(f"{recording.rate(name):.3g} Hz", (1.005, middles[-1]), xycoords=axes.get_yaxis_transform(), ha="left",
-                      va="center", fontsize=8)
+                      va="center_baseline", fontsize=8)
         top, drawn, dots = top + height, drawn + shown, dots + len(x)
     axes.hlines(np.cumsum(heights)[:-1], 0.0, 1.0, transform=axes.get_yaxis_transform(), color="#dddddd", linewidth=0.6)
     chosen = "" if drawn == total else f" of {count(total)}, chosen at random in proportion to the populations (seed {seed})"
-    axes.set_title(f"{count(drawn)} neurons{chosen}: {count(dots)} spikes" + (f" of {count(spikes)}" if chosen else ""))
+    axes.set_title(f"{count(drawn)} neuron{'' if drawn == 1 else 's'}{chosen}: {count(dots)} spike{'' if dots == 1 else 's'}"
+                   + (f" of {count(spikes)}" if chosen else ""))
     axes.set(ylim=(1.0, 0.0), yticks=middles, ylabel="population")
     axes.set_yticklabels(list(recording.spikes))
     axes.tick_params(axis="y", length=0)
@@ -89,7 +91,7 @@ def _rates(axes: Axes, recording: Recording, window_ms: float | None) -> None:
 
 
 def _window(recording: Recording) -> float:
-    """About a 200th of the recording: 1, 2 or 5 times a power of ten steps."""
-    most = max(1, recording.steps // 200)
-    power = 10 ** (len(str(most)) - 1)
+    """About a 200th of the recording, or 5 ms where it is long enough: 1, 2 or 5 times a power of ten steps."""
+    most: int = max(1, recording.steps // 200, min(int(5.0 / recording.dt), recording.steps // 20))
+    power = int(10 ** (len(str(most)) - 1))
     return max(k * power for k in (1, 2, 5) if k * power <= most) * recording.dt

@@ -31,7 +31,8 @@ def traces(recording: Recording, population: str, neurons: Sequence[int] | None 
     chosen = known[:SHOWN] if neurons is None else list(neurons)
     wrong = [n for n in chosen if n not in known]
     if wrong or not chosen:
-        raise ValueError(f"neurons must be some of those of {population!r} that were traced, {known}, got {chosen}")
+        listed = ", ".join(map(str, known[:12])) + (", ..." if len(known) > 12 else "")
+        raise ValueError(f"neurons must be some of those of {population!r} that were traced ({listed}), got {chosen}")
     time = (recording.start + 1.0 + np.arange(recording.steps)) * recording.dt
     trains = recording.spikes.get(population)
     figure, axes = panels(9.0, 0.75 + 1.1 * len(chosen), len(chosen), 1, sharex=True)
@@ -41,14 +42,14 @@ def traces(recording: Recording, population: str, neurons: Sequence[int] | None 
         title = f"{population}, neuron {n}"
         if trains is not None:
             fired = trains.step[trains.neuron == n] - recording.start
-            low, high = float(v.min()), float(v.max())
-            peak = high + 0.45 * (high - low or 1.0)
-            a.vlines(time[fired], v[fired], peak, color=colour, linewidth=1.2)
+            finite = v[np.isfinite(v)]  # a membrane that has diverged still shows its spikes
+            low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+            foot = np.nan_to_num(v[fired], nan=low, posinf=high, neginf=low)
+            a.vlines(time[fired], foot, high + 0.45 * (high - low or 1.0), color=colour, linewidth=1.2)
             title += f": {count(len(fired))} spike{'' if len(fired) == 1 else 's'}"
         a.set_title(title)
-        a.set_ylabel(f"{'membrane ' if traced.state == 'v' else ''}{traced.state}{f' ({unit})' if unit else ''}")
     if len(chosen) < len(known):
         axes[0, 0].set_title(f"{len(chosen)} of {count(len(known))} traced neurons", loc="right")
     axes[-1, 0].set(xlabel="time (ms)", xlim=(recording.start * recording.dt, time[-1]))
-    figure.align_ylabels()
+    figure.supylabel(f"{'membrane ' if traced.state == 'v' else ''}{traced.state}{f' ({unit})' if unit else ''}", fontsize=9)
     return figure
