@@ -15,9 +15,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import Bernoulli, FixedIndegree, FixedTotal, Network, Normal, OneToOne, Poisson, Population, Synapses, TimeBase, Uniform
-from snnsim.distributions import Value
+from snnsim.connect import Bernoulli, FixedIndegree, FixedTotal, OneToOne
+from snnsim.distributions import Normal, Uniform, Value
+from snnsim.network import Network, Population, Synapses, TimeBase
 from snnsim.neurons import CondExp, PscDelta, PscExp
+from snnsim.sources import Poisson
 
 DT = 0.1
 INDEGREE = 80  # of cuba and coba

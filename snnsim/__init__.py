@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from snnsim.maps import Conv2d, Dense, Sparse, SumPool2d
     from snnsim.network import Network, Population, Projection, Synapses, TimeBase
     from snnsim.network_file import load_network, save_network
+    from snnsim.plasticity import STDP, TsodyksMarkram
     from snnsim.sources import Poisson, SpikeTimes, StepCurrent
 
 # Loaded when first used, so that `import snnsim` stays fast and never needs torch.
@@ -25,13 +26,15 @@ NAMES = {name: module for module, names in {
     "distributions": ("LogNormal", "Normal", "Uniform"), "lowering": ("lower",),
     "maps": ("Conv2d", "Dense", "Sparse", "SumPool2d"),
     "network": ("Network", "Population", "Projection", "Synapses", "TimeBase"),
-    "network_file": ("load_network", "save_network"), "sources": ("Poisson", "SpikeTimes", "StepCurrent"),
+    "network_file": ("load_network", "save_network"),
+    "plasticity": ("STDP", "TsodyksMarkram"), "sources": ("Poisson", "SpikeTimes", "StepCurrent"),
 }.items() for name in names}
 
-__all__ = ["AllToAll", "Bernoulli", "Conv2d", "Dense", "FixedIndegree", "FixedOutdegree", "FixedTotal", "LogNormal", "Network",
-           "Normal", "OneToOne", "Pairs", "Poisson", "Population", "Projection", "Sparse", "SpikeTimes", "StepCurrent",
-           "SumPool2d", "Synapses", "TimeBase", "Uniform", "__version__", "datasets", "doctor", "engine", "hardware", "interop",
-           "load_network", "lower", "neurons", "nn", "plot", "report", "rule", "save_network", "statistics", "train"]
+__all__ = ["STDP", "AllToAll", "Bernoulli", "Conv2d", "Dense", "FixedIndegree", "FixedOutdegree", "FixedTotal", "LogNormal",
+           "Network", "Normal", "OneToOne", "Pairs", "Poisson", "Population", "Projection", "Sparse", "SpikeTimes",
+           "StepCurrent", "SumPool2d", "Synapses", "TimeBase", "TsodyksMarkram", "Uniform", "__version__", "datasets", "doctor",
+           "engine", "hardware", "interop", "load_network", "lower", "neurons", "nn", "plot", "report", "rule", "save_network",
+           "statistics", "train"]
 
 
 def __getattr__(name: str) -> Any:

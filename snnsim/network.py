@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from snnsim.connect import AllToAll, Connect, OneToOne, Pairs
 from snnsim.distributions import Distribution, Value, value_or_distribution
 from snnsim.maps import Map
+from snnsim.plasticity import STDP, Plasticity
 from snnsim.rule import Neuron, Rule, finite, one_of
 from snnsim.sources import Source, StepCurrent
 
@@ -147,6 +148,7 @@ class Synapses:
     synapse's own. connect: which pairs are joined. weight: in the receptor's unit; delay: ms, rounded to steps, at
     least one step; each a number, a distribution (a delay's must be bounded: low, high), or an array where the pairs are
     known (AllToAll [targets, sources], OneToOne [size], Pairs [synapses]). Neurons are counted in C order.
+    plasticity: how the weights change with the spikes, or None.
 
     Errors: ValueError that names the synapses and the argument, here or when the Network is built.
     """
@@ -157,10 +159,14 @@ class Synapses:
     weight: Value = 1.0
     delay: Value = 1.0
     receptor: str = "x"
+    plasticity: Plasticity | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.connect, Connect):
             raise ValueError(f"connect of synapses {self.name} must be a connection rule, got {self.connect!r}")
+        if self.plasticity is not None and not isinstance(self.plasticity, Plasticity):
+            raise ValueError(f"plasticity of synapses {self.name} must be STDP, TsodyksMarkram or None, got "
+                             f"{self.plasticity!r}")
         for name in ("weight", "delay"):
             value = value_or_distribution(f"{name} of synapses {self.name}", getattr(self, name))
             object.__setattr__(self, name, value)
@@ -307,6 +313,14 @@ class Network:
                                  f"{target.rule.name} is a conductance, got {low:g}"
                                  + (" as its low bound: give low=0" if isinstance(s.weight, Distribution) else ""))
         s.steps(self.time.dt)
+        if isinstance(s.plasticity, STDP):
+            w: Any = s.weight
+            low, high = (w.low, w.high) if isinstance(w, Distribution) else (np.min(w), np.max(w)) if np.size(w) else (0.0, 0.0)
+            if low < s.plasticity.w_min or high > s.plasticity.w_max:
+                raise ValueError(f"weight of {label} must start within w_min .. w_max of its STDP "
+                                 f"({s.plasticity.w_min:g} .. {s.plasticity.w_max:g}), got {low:g} .. {high:g}")
+        if s.plasticity is not None and isinstance(source.source, StepCurrent):
+            raise ValueError(f"{label} carry a current: they cannot be plastic")
         if isinstance(source.source, StepCurrent) and (not isinstance(s.connect, (OneToOne, AllToAll))
                                                        or not isinstance(s.weight, float) or not isinstance(s.delay, float)):
             raise ValueError(f"{label} carry a current: they join OneToOne or AllToAll, with one weight and one delay")

@@ -21,6 +21,7 @@ from snnsim.distributions import LogNormal, Normal, Uniform
 from snnsim.files import read_array, reading_hdf5, replacing
 from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection, Synapses, TimeBase
+from snnsim.plasticity import STDP, TsodyksMarkram
 from snnsim.rule import rule_from_json, rule_to_json
 from snnsim.sources import Poisson, SpikeTimes, StepCurrent
 from snnsim.version import __version__
@@ -30,7 +31,7 @@ MAPS: dict[str, type[Map]] = {"Dense": Dense, "Conv2d": Conv2d, "SumPool2d": Sum
 OPTIONS = {"Dense": (), "Conv2d": ("stride", "padding"), "SumPool2d": ("kernel", "stride"), "Sparse": ("shape",)}
 ARRAYS = {"Dense": ("weight",), "Conv2d": ("weight",), "SumPool2d": (), "Sparse": ("indptr", "targets", "weight")}
 DRAWN = (Normal, LogNormal, Uniform, Poisson, SpikeTimes, StepCurrent,
-         AllToAll, OneToOne, Bernoulli, FixedIndegree, FixedOutdegree, FixedTotal, Pairs)
+         AllToAll, OneToOne, Bernoulli, FixedIndegree, FixedOutdegree, FixedTotal, Pairs, STDP, TsodyksMarkram)
 PLAIN: dict[str, type[Any]] = {c.__name__: c for c in DRAWN}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnsim.network import Network
+from snnsim.plasticity import STDP, TsodyksMarkram
 from snnsim.rule import call
 
 
@@ -54,21 +55,22 @@ def run(network: Network, events: np.ndarray) -> Steps:
 
 
 def simulate(network: Network, joined: list[tuple[np.ndarray, ...]], sent: dict[str, np.ndarray], steps: int) -> Steps:
-    """Step a network of synapses. joined: (source, target, weight, delay) lists for each of `network.synapses`; sent: what
-    each source sends, [T, n]. Its states start as `initial` says."""
+    """Step a network of synapses. joined: (source, target, weight, delay) lists for each of `network.synapses`, of which
+    the weights are changed where they are plastic; sent: what each source sends, [T, n]. States start as `initial` says."""
     dtype = network.dtype
     ruled = [p for p in network.populations if p.rule is not None]
     spikes = {p.name: np.zeros((steps, p.size), dtype) for p in ruled} | sent
     output = {p.name: np.zeros((steps, p.size), dtype) for p in ruled}
     state = {p.name: [np.zeros(p.size, dtype) + np.ravel(p.initial.get(k, 0.0)) for k in p.rule.states] for p in ruled}
+    amount = [np.zeros((steps, len(j[0]))) for j in joined]  # what each synapse takes up at each step
+    change = [(STEP[type(q.plasticity)])(q, network.time.dt, *j) for q, j in zip(network.synapses, joined, strict=True)]
     for t in range(steps):
         for p in ruled:
             x = {receptor: np.zeros(p.size, dtype) for receptor in p.rule.inputs}
-            for q, (source, target, weight, delay) in zip(network.synapses, joined, strict=True):
+            for q, (_, target, _, delay), a in zip(network.synapses, joined, amount, strict=True):
                 if q.target == p.name:
-                    arrives = delay <= t
-                    amount = weight[arrives] * spikes[q.source][t - delay[arrives], source[arrives]]
-                    np.add.at(x[q.receptor], target[arrives], amount)
+                    arrives = np.flatnonzero(delay <= t)
+                    np.add.at(x[q.receptor], target[arrives], a[t - delay[arrives], arrives])
             values = [np.broadcast_to(v, p.shape).ravel() for v in p.parameters.values()]
             h = call(p.rule.charge, *state[p.name], *x.values(), *values)
             if p.rule.fires:
@@ -77,4 +79,52 @@ def simulate(network: Network, joined: list[tuple[np.ndarray, ...]], sent: dict[
                 spikes[p.name][t] = s
             state[p.name] = list(h)
             output[p.name][t] = h[-1]
+        for q, (source, target, _, delay), a, weigh in zip(network.synapses, joined, amount, change, strict=True):
+            pre = spikes[q.source][t, source]
+            post = np.where(delay <= t, spikes[q.target][t - delay, target], 0)
+            a[t] = weigh(pre, post)
     return Steps(spikes, output, -1)
+
+
+def fixed(q, dt, source, target, weight, delay):
+    return lambda pre, post: weight * pre
+
+
+def stdp(q, dt, source, target, weight, delay):
+    rule, x, y = q.plasticity, np.zeros(len(weight)), np.zeros(len(weight))
+
+    def weigh(pre, post):
+        x[:] *= np.exp(-dt / rule.tau_plus)
+        y[:] *= np.exp(-dt / rule.tau_minus)
+        weight[:] += rule.a_plus * x * post * (rule.w_max - weight if rule.multiplicative else 1)
+        np.clip(weight, rule.w_min, rule.w_max, weight)
+        sent = np.zeros(len(weight))
+        for k in range(int(pre.max(initial=0))):  # spikes of one step pass one after another
+            weight[:] -= rule.a_minus * y * (pre > k) * (weight - rule.w_min if rule.multiplicative else 1)
+            np.clip(weight, rule.w_min, rule.w_max, weight)
+            sent += weight * (pre > k)
+        x[:] += pre
+        y[:] += post
+        return sent
+
+    return weigh
+
+
+def short_term(q, dt, source, target, weight, delay):
+    rule, left, use = q.plasticity, np.ones(len(weight)), np.zeros(len(weight))
+
+    def weigh(pre, post):
+        left[:] = 1 - (1 - left) * np.exp(-dt / rule.tau_rec)
+        use[:] *= np.exp(-dt / rule.tau_facil) if rule.tau_facil else 0
+        sent = np.zeros(len(weight))
+        for k in range(int(pre.max(initial=0))):
+            u = rule.U + use * (1 - rule.U) * (k == 0 or rule.tau_facil > 0)
+            sent += weight * u * left * (pre > k)
+            left[:] -= (pre > k) * u * left
+            use[:] = np.where(pre > k, u, use)
+        return sent
+
+    return weigh
+
+
+STEP = {type(None): fixed, STDP: stdp, TsodyksMarkram: short_term}

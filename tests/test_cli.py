@@ -16,12 +16,14 @@ from snnsim import datasets, load_network, save_network
 from snnsim.cli import app
 from snnsim.cli.samples import spread
 from snnsim.datasets import EventDataset
+from snnsim.engine import save_recording
+from tests import recordings
 from tests.test_plot import recording, small_network
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [["demo"], ["doctor"], ["train"], ["run"], ["export"], ["verify"], ["data", "info"], ["data", "check"],
             ["data", "digits"], ["plot", "events"], ["plot", "network"], ["plot", "raster"], ["plot", "membranes"],
-            ["plot", "training"]]
+            ["plot", "training"], ["plot", "populations"], ["plot", "statistics"], ["plot", "traces"]]
 RECIPE = """
 [data]
 name = "nmnist"
@@ -79,6 +81,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 datasets.write_nmnist(root / "data" / part / str(digit) / f"{i}.bin", events)
     save_network(small_network("hard"), root / "hard.h5")
     save_network(small_network("soft"), root / "soft.h5")
+    save_recording(recordings.random(), root / "recording.h5")
+    save_recording(recordings.dense({"p": [[1, 0]]}), root / "untraced.h5")
     (root / "recipe.toml").write_text(RECIPE)
     return root
 
@@ -138,6 +142,12 @@ def test_wrong_usage_is_exit_code_2(wrong):
     (["verify", "{hard.h5}", "{hard.h5}"], "is not a NIR file"),
     (["plot", "network", "{hard.h5}", "-o", "x.gif"], "its name must end in .png, .svg, .pdf"),
     (["plot", "training", "nothing.json", "-o", "x.png"], "there is no file nothing.json"),
+    (["plot", "populations", "{hard.h5}", "-o", "x.png"], "is not an snnsim recording file: its format is 'snnsim network'"),
+    (["plot", "statistics", "nothing.h5", "-o", "x.png"], "there is no file nothing.h5"),
+    (["plot", "traces", "{untraced.h5}", "-o", "x.png"],
+     "untraced.h5 holds no traces: simulate with traces={population: (state, neurons)}"),
+    (["plot", "traces", "{recording.h5}", "--population", "silent", "-o", "x.png"],
+     "no state of 'silent' was traced, only of ['L2/3E']"),
     (["plot", "training", "{recipe.toml}", "-o", "x.png"], "is not a training.json of snnsim, or it is damaged"),
     (["data", "info", "nothing"], "there is no file nothing"),
     (["data", "digits", "--out", "{data}"], "exists already: give a folder that does not, or remove it"),
@@ -264,7 +274,9 @@ def test_train_prints_each_seed_and_their_spread(trained, folder):
 
 @pytest.mark.parametrize("command", [
     ["events", "{data/Test/1/0.bin}"], ["network", "{hard.h5}"], ["raster", "{hard.h5}", "{data/Test/1/0.bin}"],
-    ["membranes", "{hard.h5}", "{data/Test/1/0.bin}", "--population", "first"], ["training", "{runs/seed-0/training.json}"]],
+    ["membranes", "{hard.h5}", "{data/Test/1/0.bin}", "--population", "first"], ["training", "{runs/seed-0/training.json}"],
+    ["populations", "{recording.h5}", "--neurons", "20"], ["statistics", "{recording.h5}"],
+    ["traces", "{recording.h5}"], ["traces", "{recording.h5}", "--population", "L2/3E", "--neuron", "1", "--unit", "mV"]],
     ids=lambda c: c[0])
 def test_plot_writes_pictures(command, folder, trained, tmp_path):
     out = tmp_path / "x.png"

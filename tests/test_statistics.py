@@ -148,7 +148,8 @@ def test_a_silent_population_has_rates_and_nothing_else():
     r = recordings.random()
     assert statistics.rates(r, "silent").tolist() == [0.0] * 4
     assert statistics.population_rate(r, "silent", 0.5)[1].tolist() == [0.0] * 1000
-    assert len(statistics.isi(r, "silent")[0]) == len(statistics.cv(r, "silent")) == len(statistics.correlation(r, "silent")) == 0
+    for none in (statistics.isi(r, "silent")[0], statistics.cv(r, "silent"), statistics.correlation(r, "silent")):
+        assert len(none) == 0
 
 
 def test_one_step_is_enough_for_a_rate():
@@ -164,7 +165,8 @@ STEPS = "must be a whole number of steps of 0.5 ms, at most the recording's 500 
 @pytest.mark.parametrize(("ask", "sentence"), [
     (lambda r: statistics.isi(r, "x"), "the spikes of 'x' were not recorded, only those of ['L2/3E', 'L2/3I', 'silent']"),
     (lambda r: statistics.cv(r, "x"), "the spikes of 'x' were not recorded, only those of ['L2/3E', 'L2/3I', 'silent']"),
-    (lambda r: statistics.rates(replace(r, spikes={}), "x"), "the spikes of 'x' were not recorded, nor of any other population"),
+    (lambda r: statistics.rates(replace(r, spikes={}), "x"),
+     "the spikes of 'x' were not recorded, nor of any other population"),
     (lambda r: statistics.correlation(r, "x"),
      "the spikes of 'x' were not recorded, only those of ['L2/3E', 'L2/3I', 'silent']"),
     (lambda r: statistics.population_rate(r, "x", 1.0),

@@ -10,16 +10,18 @@ for bit. Everything called here stands in this file, and nothing is allocated: s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import extending, types
 from numba.core import cgutils
 from numba.core.compiler import Compiler
-from numba.extending import intrinsic
 
 from snnsim.kernel import jit
+
+intrinsic: Callable[[Any], Any] = extending.intrinsic
 
 BLOCK = 1024  # neurons that are updated together: their states stay in the first-level cache
 AHEAD = 6  # senders: how far ahead synapses are asked for
@@ -36,6 +38,9 @@ NOISE = ("kind", "low", "threshold", "thresholds", "window", "window_end", "leas
 SEGMENT = record("population", "low", "n", "first", "at", "receptors", "step", "words", "call", "drive", "drives", "recorded")
 DRIVE = record(*NOISE, "receptor", "delay", "weight", "each", "columns", "time", "times")
 EMITTER = record(*NOISE, "first", "n", "list", "stop")
+PLASTIC = np.dtype([(n, np.int64) for n in ("pairs", "sender", "n", "row", "population", "post", "multiplicative")]
+                   + [(n, np.float64) for n in ("a_plus", "a_minus", "w_min", "w_max", "rate_plus", "rate_minus",
+                                                "u", "rate_rec", "rate_facil")])
 
 
 class Plan(NamedTuple):
@@ -87,6 +92,26 @@ class Work(NamedTuple):
     hits: Any  # int32 [threads, BLOCK]
     call: Any  # int64 [threads, 64]
     sync: Any  # int64: arrivals at the barrier; LANE words on, the step to stop after
+
+
+class Plastic(NamedTuple):
+    """Synapses that change; the arrays that begin with a thread are each thread's own, so that none waits for another."""
+
+    records: Any  # PLASTIC records, one for each Synapses; pairs: STDP, else short-term
+    delta: Any  # int64 [records, parts]: target code - delta = target neuron, counted in its population
+    segment: Any  # as in Plan, with a row for each source neuron of each record
+    target: Any
+    weight: Any
+    last: Any  # int64 [threads, rows]: the step of the source's last spike, or -1
+    trace: Any  # float64 [threads, rows]: x right after it; for short-term what is left, r (1 - u)
+    use: Any  # float64 [threads, rows]: u at it
+    head: Any  # int32: for each target neuron of each record its latest spike in `spike_*`, or -1
+    spike_step: Any  # int64 [threads, room]
+    spike_trace: Any  # float64 [threads, room]: y right after it
+    spike_before: Any  # int32 [threads, room]: the neuron's spike before, or -1
+    spikes: Any  # int64 [threads * LANE]: how many
+    pending: Any  # int32 [threads, room]: spikes that a synapse has not seen yet
+    seen: Any  # int64 [threads * LANE]: the step up to which all synapses have seen all that reached them
 
 
 class Kept(NamedTuple):
@@ -184,7 +209,7 @@ def meet(work: Any, threads: Any, round_: Any, yield_: Any) -> None:
     """Wait until all threads have come here for the round_-th time."""
     if threads == 1:
         return
-    arrive(work.sync)  # type: ignore[call-arg]
+    arrive(work.sync)
     spins = 0
     while arrived(work.sync) < threads * round_:
         spins += 1
@@ -342,7 +367,155 @@ def drive(plan: Any, work: Any, me: Any, d: Any, x: Any, b: Any, t: Any) -> None
 
 
 @jit(_nrt=False)
-def update(plan: Any, work: Any, kept: Any, me: Any, t: Any, now: Any, memory: Any) -> Any:
+def remember(plastic: Any, me: Any, s: Any, t: Any, fired: Any) -> None:
+    """Write down the spikes of a segment for the pairs that end there."""
+    for i in range(plastic.records.size):
+        r = plastic.records[i]
+        if r.pairs and r.population == s.population:
+            n = plastic.spikes[me * LANE]
+            for k in range(fired.size):
+                post = r.post + fired[k] - s.first + s.low
+                before = plastic.head[post]
+                y = 1.0
+                if before >= 0:
+                    y += plastic.spike_trace[me, before] * np.exp(-(t - plastic.spike_step[me, before]) * r.rate_minus)
+                plastic.spike_step[me, n], plastic.spike_trace[me, n], plastic.spike_before[me, n] = t, y, before
+                plastic.head[post] = n
+                n += 1
+            plastic.spikes[me * LANE] = n
+
+
+@jit(_nrt=False)
+def see(plastic: Any, me: Any, r: Any, row: Any, e: Any, post: Any, delay: Any, t: Any) -> Any:
+    """Let synapse e see the target's spikes that have reached it up to step t; returns y without one that comes at t."""
+    last = plastic.last[me, row]
+    since = max(last, plastic.seen[me * LANE])
+    at = plastic.head[post]
+    while at >= 0 and plastic.spike_step[me, at] + delay > t:
+        at = plastic.spike_before[me, at]
+    n = 0
+    newest = at
+    while at >= 0 and plastic.spike_step[me, at] + delay > since:
+        plastic.pending[me, n] = at
+        n += 1
+        at = plastic.spike_before[me, at]
+    if last >= 0:
+        for k in range(n - 1, -1, -1):
+            reached = plastic.spike_step[me, plastic.pending[me, k]] + delay
+            x = plastic.trace[me, row] * np.exp(-(reached - last) * r.rate_plus)
+            w = np.float64(plastic.weight[e])
+            w += r.a_plus * x * (r.w_max - w if r.multiplicative else 1.0)
+            plastic.weight[e] = min(max(w, r.w_min), r.w_max)  # rounded each time, or it would depend on when it looked
+    if newest >= 0 and plastic.spike_step[me, newest] + delay == t:
+        newest = plastic.spike_before[me, newest]
+    if newest < 0:
+        return 0.0
+    return plastic.spike_trace[me, newest] * np.exp(-(t - delay - plastic.spike_step[me, newest]) * r.rate_minus)
+
+
+@jit(_nrt=False)
+def pass_on(plan: Any, work: Any, plastic: Any, me: Any, i: Any, row: Any, t: Any, share: Any) -> Any:
+    """One spike through a row of plastic synapses, those whose targets this thread owns; returns their number."""
+    r = plastic.records[i]
+    events: Any = 0
+    columns = plan.delay.size
+    for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
+        for c in range(columns):
+            delay = plan.delay[c]
+            at = plan.ring_at[part] + ((t + delay) % plan.ring_rows) * plan.width[part]
+            a = np.int64(plastic.segment[row, part * columns + c])
+            b = np.int64(plastic.segment[row, part * columns + c + 1])
+            for e in range(a, b):
+                if r.pairs:
+                    post = r.post + plastic.target[e] - plastic.delta[i, part]
+                    y = see(plastic, me, r, row, e, post, delay, t)
+                    w = np.float64(plastic.weight[e])
+                    w -= r.a_minus * y * (w - r.w_min if r.multiplicative else 1.0)
+                    plastic.weight[e] = min(max(w, r.w_min), r.w_max)
+                work.ring[at + plastic.target[e]] += plastic.weight[e] * share
+            events += b - a
+    return events
+
+
+@jit(_nrt=False)
+def deliver_plastic(plan: Any, work: Any, plastic: Any, me: Any, senders: Any, t: Any) -> Any:
+    """Add all spikes of this step that pass plastic synapses to the rows of this thread's parts."""
+    events: Any = 0
+    for i in range(plastic.records.size):
+        r = plastic.records[i]
+        for k in range(senders.size):
+            j = senders[k] - r.sender
+            if j < 0 or j >= r.n:
+                continue
+            row = r.row + j
+            passed, share = t - plastic.last[me, row], work.state.dtype.type(1.0)
+            first = plastic.last[me, row] < 0
+            if r.pairs:
+                events += pass_on(plan, work, plastic, me, i, row, t, share)
+                plastic.trace[me, row] = 1.0 + (0.0 if first else plastic.trace[me, row] * np.exp(-passed * r.rate_plus))
+            else:
+                u, left = r.u, 1.0
+                if not first:
+                    left = 1.0 - (1.0 - plastic.trace[me, row]) * np.exp(-passed * r.rate_rec)
+                    if r.rate_facil > 0.0:
+                        u += plastic.use[me, row] * (1.0 - r.u) * np.exp(-passed * r.rate_facil)
+                events += pass_on(plan, work, plastic, me, i, row, t, work.state.dtype.type(u * left))
+                plastic.trace[me, row], plastic.use[me, row] = left * (1.0 - u), u
+            plastic.last[me, row] = t
+    return events
+
+
+@jit(nogil=True, _nrt=False)
+def catch_up(plan: Any, plastic: Any, me: int, t: int, longest: int) -> None:
+    """Let all synapses see what has reached them up to step t, and forget the spikes that none will ask for again."""
+    columns = plan.delay.size
+    for i in range(plastic.records.size):
+        r = plastic.records[i]
+        if r.pairs:
+            for row in range(r.row, r.row + r.n):
+                for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
+                    for c in range(columns):
+                        for e in range(np.int64(plastic.segment[row, part * columns + c]),
+                                       np.int64(plastic.segment[row, part * columns + c + 1])):
+                            post = r.post + plastic.target[e] - plastic.delta[i, part]
+                            see(plastic, me, r, row, e, post, plan.delay[c], t)
+    plastic.seen[me * LANE] = t
+    # from the oldest on, so that a spike moves only to a place at or before its own
+    n = 0
+    for k in range(plastic.spikes[me * LANE]):
+        plastic.pending[me, k] = -1
+    for s in range(plan.part_segment[plan.thread_part[me]], plan.part_segment[plan.thread_part[me + 1]]):
+        g = plan.segments[s]
+        for i in range(plastic.records.size):
+            r = plastic.records[i]
+            if r.pairs and r.population == g.population:
+                for post in range(r.post + g.low, r.post + g.low + g.n):
+                    at = plastic.head[post]
+                    while at >= 0:
+                        plastic.pending[me, at] = 1
+                        # of a spike that has reached all synapses only the trace is asked for, and no spike before it
+                        all_saw = plastic.spike_step[me, at] + longest <= t
+                        at = -1 if all_saw else plastic.spike_before[me, at]
+    for k in range(plastic.spikes[me * LANE]):
+        if plastic.pending[me, k] == 1:
+            plastic.spike_step[me, n], plastic.spike_trace[me, n] = plastic.spike_step[me, k], plastic.spike_trace[me, k]
+            before = plastic.spike_before[me, k]
+            plastic.spike_before[me, n] = plastic.pending[me, before] if before >= 0 else -1
+            plastic.pending[me, k] = n
+            n += 1
+    for s in range(plan.part_segment[plan.thread_part[me]], plan.part_segment[plan.thread_part[me + 1]]):
+        g = plan.segments[s]
+        for i in range(plastic.records.size):
+            r = plastic.records[i]
+            if r.pairs and r.population == g.population:
+                for post in range(r.post + g.low, r.post + g.low + g.n):
+                    if plastic.head[post] >= 0:
+                        plastic.head[post] = plastic.pending[me, plastic.head[post]]
+    plastic.spikes[me * LANE] = n
+
+
+@jit(_nrt=False)
+def update(plan: Any, work: Any, plastic: Any, kept: Any, me: Any, t: Any, now: Any, memory: Any) -> Any:
     """Charge, fire and reset the neurons of this thread; returns how many fired."""
     found = 0
     call = work.call[me]
@@ -373,8 +546,10 @@ def update(plan: Any, work: Any, kept: Any, me: Any, t: Any, now: Any, memory: A
                         for d in range(s.drive, s.drive + s.drives):
                             if plan.drives[d].receptor == r:
                                 drive(plan, work, me, plan.drives[d], y, b, t)
-                found += invoke(s.step, call.ctypes.data)  # type: ignore[call-arg]
+                found += invoke(s.step, call.ctypes.data)
             kept.count[me, now, s.population] += found - before
+            if plastic.records.size:
+                remember(plastic, me, s, t, memory[before: found])
             if s.recorded:
                 k = kept.kept[me * LANE]
                 for i in range(before, found):
@@ -428,7 +603,7 @@ def gather(work: Any, me: Any, threads: Any, side: Any) -> Any:
 @jit(_nrt=False)
 def scatter_rows(row: Any, senders: Any, segment: Any, key: Any, target: Any, weight: Any) -> Any:
     """Add the synapses of one part and delay of the listed senders to a row of the ring: one weight a sender."""
-    events = 0
+    events: Any = 0
     for k in range(senders.size):
         i = senders[k]
         a, b = np.int64(segment[i, key]), np.int64(segment[i, key + 1])
@@ -442,7 +617,7 @@ def scatter_rows(row: Any, senders: Any, segment: Any, key: Any, target: Any, we
 @jit(_nrt=False)
 def scatter_full(row: Any, senders: Any, segment: Any, key: Any, target: Any, weight: Any) -> Any:
     """The same with a weight of each synapse."""
-    events = 0
+    events: Any = 0
     n = senders.size
     for k in range(n):
         i = senders[k]
@@ -461,7 +636,7 @@ def scatter_full(row: Any, senders: Any, segment: Any, key: Any, target: Any, we
 @jit(_nrt=False)
 def scatter_packed(row: Any, senders: Any, segment: Any, key: Any, packed: Any) -> Any:
     """The same with target and weight in one word, summed in whole numbers."""
-    events = 0
+    events: Any = 0
     n = senders.size
     for k in range(n):
         i = senders[k]
@@ -478,9 +653,9 @@ def scatter_packed(row: Any, senders: Any, segment: Any, key: Any, packed: Any) 
 
 
 @jit(_nrt=False)
-def deliver(plan: Any, work: Any, me: Any, threads: Any, t: Any, side: Any) -> Any:
+def deliver(plan: Any, work: Any, plastic: Any, me: Any, threads: Any, t: Any, side: Any) -> Any:
     """Add all spikes of this step to the rows of this thread's parts."""
-    events = 0
+    events: Any = 0
     senders = work.all[me, : gather(work, me, threads, side)]
     columns = plan.delay.size
     for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
@@ -494,23 +669,27 @@ def deliver(plan: Any, work: Any, me: Any, threads: Any, t: Any, side: Any) -> A
                 events += scatter_full(row, senders, plan.segment, key, plan.target, plan.weight)
             else:
                 events += scatter_packed(row, senders, plan.segment, key, plan.packed)
+    if plastic.records.size:
+        events += deliver_plastic(plan, work, plastic, me, senders, t)
     return events
 
 
 @jit(nogil=True, _nrt=False)
-def advance(plan: Any, work: Any, kept: Any, me: int, threads: int, begin: int, steps: int, room: int) -> int:
+def advance(plan: Any, work: Any, plastic: Any, kept: Any, me: int, threads: int, begin: int, steps: int, room: int) -> int:
     """Run the steps begin .. begin + steps - 1, or fewer where the room for spikes may run out; returns how many."""
     for now in range(steps):
         t = begin + now
         side = t & 1
-        work.found[side, me * LANE] = update(plan, work, kept, me, t, now, work.fired[side, me])
+        work.found[side, me * LANE] = update(plan, work, plastic, kept, me, t, now, work.fired[side, me])
         work.sent[side, me * LANE] = emit(plan, work, me, t, work.emitted[side, me])
         for i in range(plan.thread_trace[me], plan.thread_trace[me + 1]):
             kept.trace[now, i] = work.state[plan.trace_index[i]]
-        if kept.kept[me * LANE] + work.fired.shape[2] > room:
+        most = work.fired.shape[2]
+        full = plastic.spikes[me * LANE] + most * plastic.records.size > plastic.pending.shape[1]
+        if full or kept.kept[me * LANE] + most > room:
             work.sync[LANE] = t
         meet(work, threads, now + 1, plan.yield_)
-        kept.events[me * LANE] += deliver(plan, work, me, threads, t, side)
+        kept.events[me * LANE] += deliver(plan, work, plastic, me, threads, t, side)
         if work.sync[LANE] == t:
             return now + 1
     return steps

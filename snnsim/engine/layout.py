@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -45,7 +45,7 @@ class Segment:
 
 class Layout:
     """Where everything lies, before any synapse is drawn. dense: synapses that add to every neuron at every step
-    (Poisson spikes one to one, currents) and need no rows; wired: the others, by their source population."""
+    (Poisson spikes one to one, currents) and need no rows; plastic: those whose weights change; wired: the others."""
 
     def __init__(self, network: Network, threads: int, precision: Precision) -> None:
         self.network, self.precision = network, precision
@@ -54,9 +54,10 @@ class Layout:
         self.first = np.concatenate([[0], np.cumsum([p.size for p in self.ruled])]).astype(np.int64)
         self.neurons = int(self.first[-1])
         self.dense = [s for s in network.synapses if self._is_dense(s)]
-        self.wired = [s for s in network.synapses if s not in self.dense]
+        self.plastic = [s for s in network.synapses if s.plasticity is not None]
+        self.wired = [s for s in network.synapses if s not in self.dense and s not in self.plastic]
         self.senders = [*self.ruled, *(p for p in network.populations if p.rule is None
-                                       and any(s.source == p.name for s in self.wired))]
+                                       and any(s.source == p.name for s in (*self.wired, *self.plastic)))]
         self.first_sender = np.concatenate([[0], np.cumsum([p.size for p in self.senders])]).astype(np.int64)
         self.receptors = [self._receptors(p) for p in self.ruled]
         self.bound = self._bounds(threads)
@@ -67,7 +68,7 @@ class Layout:
     def _is_dense(self, s: Synapses) -> bool:
         source = self.network.population(s.source).source
         one = isinstance(s.connect, OneToOne) and isinstance(s.delay, float) and not isinstance(s.weight, Distribution)
-        return isinstance(source, StepCurrent) or (isinstance(source, Poisson) and one)
+        return isinstance(source, StepCurrent) or (isinstance(source, Poisson) and one and s.plasticity is None)
 
     def _receptors(self, p: Population) -> tuple[str, ...]:
         """The receptors that anything reaches, in the rule's order."""
@@ -100,7 +101,7 @@ class Layout:
         """The delays in steps that wired synapses may have, rising: the columns of a row."""
         dt = self.network.time.dt
         found: set[int] = set()
-        for s in self.wired:
+        for s in (*self.wired, *self.plastic):
             if isinstance(s.delay, Distribution):
                 low, high = s.steps(dt)
                 found.update(range(low, high + 1))
@@ -121,8 +122,8 @@ class Layout:
         return {ROW: 2, FULL: 2 + self.dtype.itemsize, PACKED: 4}[self.kind]
 
     def expected(self) -> float:
-        """The (expected) number of wired synapses."""
-        return sum(s.connect.expected(*self._sizes(s), s.source == s.target) for s in self.wired)
+        """The (expected) number of synapses in rows."""
+        return sum(s.connect.expected(*self._sizes(s), s.source == s.target) for s in (*self.wired, *self.plastic))
 
     def _sizes(self, s: Synapses) -> tuple[int, int]:
         return self.network.population(s.source).size, self.network.population(s.target).size
@@ -165,8 +166,8 @@ def _largest(weight: Any) -> float:
 
 @dataclass(frozen=True)
 class Rows:
-    """segment[sender, key], with key = part * columns + column: where the synapses begin; [sender, key + 1]: where they
-    end. target: 16-bit codes. weight: one a synapse (FULL), one a sender (ROW). packed: 32 bits a synapse (PACKED)."""
+    """segment[row, key], with key = part * columns + column: where the synapses begin; [row, key + 1]: where they end.
+    target: 16-bit codes. weight: one a synapse (FULL), one a row (ROW). packed: 32 bits a synapse (PACKED)."""
 
     kind: int
     segment: Array
@@ -177,43 +178,58 @@ class Rows:
     build_s: float
 
 
+Group = tuple[int, Population, list[Synapses]]  # the first row, the source population, and what its rows hold
+
+
 def build(layout: Layout, threads: int) -> Rows:
-    """Draw all wired synapses."""
+    """Draw all static synapses; a row for each sender."""
     began = time.perf_counter()
-    kind = layout.kind
+    groups = [(int(layout.first_sender[i]), p, [s for s in layout.wired if s.source == p.name])
+              for i, p in enumerate(layout.senders)]
+    rows = _rows(layout, groups, int(layout.first_sender[-1]), layout.kind, threads)
+    return replace(rows, build_s=time.perf_counter() - began)
+
+
+def build_plastic(layout: Layout, threads: int) -> Rows:
+    """Draw the plastic synapses; a row for each source neuron of each `Synapses`."""
+    groups: list[Group] = []
+    first = 0
+    for s in layout.plastic:
+        source = layout.network.population(s.source)
+        groups.append((first, source, [s]))
+        first += source.size
+    return _rows(layout, groups, first, FULL, threads)
+
+
+def _rows(layout: Layout, groups: list[Group], count: int, kind: int, threads: int) -> Rows:
+    groups = [g for g in groups if g[2]]
     scale = layout.scales() if kind == PACKED else {}
     keys = len(layout.delays) * (len(layout.bound) - 1)
-    senders = int(layout.first_sender[-1])
-    groups = [(i, p, [s for s in layout.wired if s.source == p.name]) for i, p in enumerate(layout.senders)]
-    groups = [g for g in groups if g[2]]
     draws = [_draws(layout, group, scale, threads) for _, _, group in groups]
-    total = np.zeros(senders, np.int64)
-    for (i, p, _), d in zip(groups, draws, strict=True):
-        first = int(layout.first_sender[i])
+    total = np.zeros(count, np.int64)
+    for (first, p, _), d in zip(groups, draws, strict=True):
         for r in d.records:
             total[first: first + p.size] += d.count[r["count"]: r["count"] + p.size]
     synapses = int(total.sum())
     if synapses >= 2**32:
         raise ValueError(f"the network has {synapses:,} synapses; at most {2**32 - 1:,} can be held")
-    segment = np.zeros((senders, keys + 1), np.uint32)
-    ends = np.cumsum(total)
-    segment[:] = (ends - total).astype(np.uint32)[:, None]
+    segment = np.zeros((count, keys + 1), np.uint32)
+    segment[:] = (np.cumsum(total) - total).astype(np.uint32)[:, None]
     target = np.empty(synapses if kind != PACKED else 0, np.uint16)
     weight = np.empty(synapses if kind == FULL else 0, layout.dtype)
     packed = np.empty(synapses if kind == PACKED else 0, np.int32)
     with ThreadPoolExecutor(threads) as pool:
-        for (i, p, _), d in zip(groups, draws, strict=True):
-            first = int(layout.first_sender[i])
+        for (first, p, _), d in zip(groups, draws, strict=True):
             longest = int(total[first: first + p.size].max(initial=0))
             widest = int(d.records["targets"].max())
             tasks = [(low, min(low + ROWS_A_TASK, p.size)) for low in range(0, p.size, ROWS_A_TASK)]
             list(pool.map(lambda span, d=d, first=first, longest=longest, widest=widest: wiring.build_rows(
                 d, wiring.scratch(longest, widest, keys), first, *span, segment, target, weight, packed, kind), tasks))
     if kind == ROW:
-        weight = np.zeros(senders, layout.dtype)
-        for i, p, group in groups:
-            weight[layout.first_sender[i]: layout.first_sender[i] + p.size] = group[0].weight
-    return Rows(kind, segment, target, weight, packed, synapses, time.perf_counter() - began)
+        weight = np.zeros(count, layout.dtype)
+        for first, p, group in groups:
+            weight[first: first + p.size] = group[0].weight
+    return Rows(kind, segment, target, weight, packed, synapses, 0.0)
 
 
 def _draws(layout: Layout, group: list[Synapses], scale: dict[tuple[str, str], float], threads: int) -> Draws:

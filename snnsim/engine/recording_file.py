@@ -78,8 +78,8 @@ def _check(r: Recording) -> None:
     """ValueError that says what in the recording contradicts what a Recording is."""
     for name, value, least in (("start", r.start, 0), ("steps", r.steps, 1), ("synaptic_events", r.synaptic_events, 0),
                                *((f"the size of {k!r}", n, 1) for k, n in r.sizes.items())):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**62:
+            raise ValueError(f"{name} must be a whole number from {least} to 2**62 - 1, got {value!r}")
     if not (math.isfinite(r.dt) and r.dt > 0 and math.isfinite(r.wall_s) and r.wall_s >= 0):
         raise ValueError(f"dt must be above 0 ms and wall_s at least 0 s, got {r.dt!r} and {r.wall_s!r}")
     for name in (*r.spikes, *r.counts, *r.traces):
@@ -97,8 +97,8 @@ def _check(r: Recording) -> None:
             raise ValueError(f"traces of {name!r} must name a state, got {traces.state!r}")
         _check_neurons(f"traces of {name!r}", traces.neuron, r.sizes[name])
         if traces.values.dtype.kind != "f" or traces.values.shape != (r.steps, len(traces.neuron)):
-            raise ValueError(f"traces of {name!r} have values of shape {traces.values.shape}, must be floating-point of "
-                             f"shape {(r.steps, len(traces.neuron))}")
+            raise ValueError(f"traces of {name!r} have {traces.values.dtype} values of shape {traces.values.shape}, must be "
+                             f"floating-point of shape {(r.steps, len(traces.neuron))}")
 
 
 def _check_spikes(name: str, trains: SpikeTrains, r: Recording) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.engine.advance import LANE, Kept, advance
-from snnsim.engine.layout import Layout, Precision, Segment, build, cores
+from snnsim.engine.advance import LANE, Kept, advance, catch_up
+from snnsim.engine.layout import Connections, Layout, Precision, Segment, build, build_plastic, connections, cores
+from snnsim.engine.plan_plastic import current, plan_plastic, remember_again, remembered, set_weights, with_room
 from snnsim.engine.plan_populations import Planner
 from snnsim.engine.recording import Recording, SpikeTrains, Traces
 from snnsim.files import read_array, reading_hdf5, replacing
-from snnsim.network import Network
+from snnsim.network import Network, Synapses
 from snnsim.network_file import read_network, write_network
 from snnsim.progress import bar
 from snnsim.rule import finite, one_of
@@ -100,13 +101,18 @@ class Simulation:
             one_of("record", name, self.names)
         self._traced = {name: self._chosen(name, *wanted) for name, wanted in (traces or {}).items()}
         self._refuse_too_large()
-        rows = build(self._layout, self.threads)
-        self.synapses, self.build_s = rows.synapses, rows.build_s
+        if precision == "packed" and self._layout.plastic:
+            raise ValueError("plastic synapses need precision 'single' or 'double': packed weights cannot change")
+        began = time.perf_counter()
+        rows, plastic = build(self._layout, self.threads), build_plastic(self._layout, self.threads)
+        self.synapses, self.build_s = rows.synapses + plastic.synapses, time.perf_counter() - began
         self._planner = Planner(self._layout, rows, self.threads)
         places = [self._places(name) for name in self.names]
         self._plan = self._planner.plan(set(self.recorded), places)
         self._work = self._planner.work(self._plan)
         self._room = max(ROOM, 2 * self._work.fired.shape[2])
+        room = max(ROOM, 4 * self._work.fired.shape[2] * len(self._layout.plastic)) if self._layout.plastic else 0
+        self._plastic = plan_plastic(self._layout, plastic, self.threads, room)
 
     def _chosen(self, name: str, state: str, neurons: Sequence[int]) -> tuple[str, Array]:
         one_of("traces", name, self.names)
@@ -148,6 +154,12 @@ class Simulation:
         one_of("name", name, rule.states)
         return self._planner.states_of(self.names.index(population), name).copy()
 
+    def connections(self, synapses: Synapses) -> Connections:
+        """The synapses that one of `network.synapses` became, with their weights of now, in the order of drawing."""
+        if synapses in self._layout.plastic:
+            return current(self._layout, self._plastic, synapses)
+        return connections(self.network, synapses)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network and where the simulation stands to one HDF5 file; `load` goes on bit for bit. An existing file
         is replaced only when the new one is complete."""
@@ -161,6 +173,13 @@ class Simulation:
                 for k, receptor in enumerate(self._layout.receptors[i]):
                     under_way = np.concatenate([self._ring(g, k) for g in self._layout.segments if g.population == i], 1)
                     f.create_dataset(f"under_way/{i}/{receptor}", data=under_way)
+            if self._layout.plastic:
+                group = f.create_group("plastic")
+                for i, s in enumerate(self._layout.plastic):
+                    group.create_dataset(f"weight {i}", data=self.connections(s).weight)
+                for name in ("last", "trace", "use"):
+                    group.create_dataset(name, data=getattr(self._plastic, name)[0])
+                group.create_dataset("remembered", data=remembered(self._layout, self._plastic))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, threads: int | None = None, record: Sequence[str] | None = None,
@@ -185,15 +204,35 @@ class Simulation:
                         if g.population == i:
                             loaded._fill(loaded._ring(g, k), under_way[:, g.low: g.high], path)
             loaded.step = int(f.attrs["step"])
+            if loaded._layout.plastic:
+                loaded._load_plastic(f["plastic"], path)
         loaded._work.cursor[:] = [e["list"] + int(np.searchsorted(loaded._plan.given_step[e["list"]: e["stop"]], loaded.step))
                                   for e in loaded._plan.emitters]
         return loaded
+
+    def _load_plastic(self, group: h5py.Group, path: str | os.PathLike[str]) -> None:
+        for i, s in enumerate(self._layout.plastic):
+            weight = read_array(group, f"weight {i}", path)
+            self._fill(np.empty_like(self.connections(s).weight), weight, path)
+            set_weights(self._layout, self._plastic, s, weight)
+        for name in ("last", "trace", "use"):
+            for mine in getattr(self._plastic, name):
+                self._fill(mine, read_array(group, name, path), path)
+        spikes = read_array(group, "remembered", path)
+        posts = self._plastic.head.size
+        if spikes.ndim != 2 or spikes.shape[1] != 3 or np.any((spikes[:, 0] < 0) | (spikes[:, 0] >= posts)):
+            raise ValueError(f"{path} is damaged: what its plastic synapses remember does not fit")
+        while self._plastic.pending.shape[1] < 2 * len(spikes):
+            self._plastic = with_room(self._plastic, 2 * self._plastic.pending.shape[1])
+        remember_again(self._layout, self._plastic, spikes)
+        self._plastic.seen[:] = self.step - 1
 
     def _ring(self, g: Segment, receptor: int) -> Array:
         """What is under way to a receptor of a segment: [ring rows, neurons], a view."""
         at, rows, width = int(self._plan.ring_at[g.part]), self._layout.ring_rows, int(self._plan.width[g.part])
         first = g.at + receptor * (g.high - g.low)
-        return self._work.ring[at: at + rows * width].reshape(rows, width)[:, first: first + g.high - g.low]
+        ring: Array = self._work.ring[at: at + rows * width].reshape(rows, width)
+        return ring[:, first: first + g.high - g.low]
 
     @staticmethod
     def _fill(array: Array, values: Array, path: str | os.PathLike[str]) -> None:
@@ -229,17 +268,25 @@ class Simulation:
                     np.zeros(threads * LANE, np.int64), np.zeros((threads, steps, populations), np.int32),
                     np.empty((steps, len(self._plan.trace_index)), self._layout.dtype), np.zeros(threads * LANE, np.int64))
         self._work.sync[:] = 0, *[0] * (LANE - 1), -1, *[0] * (LANE - 1)
-        tasks = [pool.submit(advance, self._plan, self._work, kept, k, threads, self.step, steps, self._room)
-                 for k in range(threads)]
-        done = tasks[0].result()
-        for task in tasks[1:]:
-            task.result()
+        done = self._together(pool, lambda k: advance(self._plan, self._work, self._plastic, kept, k, threads, self.step, steps,
+                                                      self._room))
         self.step += done
         if done < steps:
             self._room *= 2
+        if self._layout.plastic:
+            longest = int(self._layout.delays.max())
+            self._together(pool, lambda k: catch_up(self._plan, self._plastic, k, self.step - 1, longest))
+            if done < steps:
+                self._plastic = with_room(self._plastic, 2 * self._plastic.pending.shape[1])
         n = int(kept.kept[::LANE].max())
         return kept._replace(step=kept.step[:, :n].copy(), neuron=kept.neuron[:, :n].copy(), count=kept.count[:, :done].sum(0),
                              trace=kept.trace[:done])
+
+    def _together(self, pool: ThreadPoolExecutor, work: Callable[[int], Any]) -> Any:
+        """Do the work of each thread in a thread of its own; returns what the first one returned."""
+        tasks = [pool.submit(work, k) for k in range(self.threads)]
+        first, *_ = [task.result() for task in tasks]
+        return first
 
     def _recording(self, start: int, steps: int, chunks: list[tuple[int, Kept]], wall_s: float) -> Recording:
         step = np.concatenate([first + kept.step[k, : kept.kept[k * LANE]].astype(np.int64)

@@ -26,7 +26,8 @@ TAIL = 0.005  # of a distribution, at either end, is drawn in the outermost bars
 @styled
 def statistics(recording: Recording) -> Figure:
     """A row for each recorded population, a column for each statistic of `snnsim.statistics`: rates of neurons, Hz;
-    inter-spike intervals, ms, on a logarithmic axis; their CV; Pearson's correlation of 100 neurons in bins of 2 ms.
+    inter-spike intervals, ms, logarithmic where they spread over a decade; their CV; Pearson's correlation of at most 100
+    neurons in bins of 2 ms, or of the whole number of steps nearest to it.
 
     Each distribution is a density, drawn up to its own peak; a dotted line and the title give its mean, n what it is
     made of: neurons, intervals, or pairs. The outermost bars hold what lies beyond. Errors: ValueError when no spikes were

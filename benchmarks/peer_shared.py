@@ -109,7 +109,8 @@ def statistics(neuron, time_ms, neurons, ms):
         intervals = np.diff(time_ms[order[low : low + n]])
         if n >= 5 and intervals.mean() > 0:
             found.append(intervals.std() / intervals.mean())
-    return {"spikes": len(neuron), "rates_hz": [round(float(c / n / ms * 1e3), 3) for c, n in zip(counts, neurons, strict=True)],
+    rates = 1e3 / ms * counts / np.array(neurons)
+    return {"spikes": len(neuron), "rates_hz": [round(float(r), 3) for r in rates],
             "cv": round(float(np.mean(found)), 3) if found else None}
 
 
