@@ -195,6 +195,61 @@ class Synapses:
         return int(low / dt + 0.5), int(high / dt + 0.5)
 
 
+@dataclass(frozen=True, eq=False)
+class Modulation:
+    """A slower rule, one unit of it for each group of neurons, that moves a parameter of a population.
+
+    Every period, x of group g = the spikes of the source's neurons in g since the last time, and the unit makes one step of
+    its rule (charge, margin, reset) with it. At all times
+
+        parameter of neuron j = its own value + gain y[group of j],    y: the unit's last state
+
+    neuron: the slower rule, its parameters those of a step of one period. source_group, target_group: the group of each
+    neuron, 0 .. n - 1, or -1 for none. period: ms, whole steps. gain: in the parameter's unit per unit of y. The parameter
+    is one of a step, as the target's rule names it.
+
+    Errors: ValueError that names the modulation and the argument, here or when the Network is built.
+    """
+
+    source: str
+    target: str
+    parameter: str
+    neuron: Neuron
+    source_group: ArrayLike
+    target_group: ArrayLike
+    period: float
+    gain: float
+
+    def __post_init__(self) -> None:
+        finite(f"period of modulation {self.name}", self.period, above=0.0)
+        finite(f"gain of modulation {self.name}", self.gain)
+        for end in ("source_group", "target_group"):
+            group = np.array(getattr(self, end))
+            if group.ndim != 1 or group.dtype.kind not in "ui" or np.any(group < -1):
+                raise ValueError(f"{end} of modulation {self.name} must be a list of group numbers (or -1), got "
+                                 f"{getattr(self, end)!r}")
+            group.setflags(write=False)
+            object.__setattr__(self, end, group)
+        if len(self.neuron.rule.inputs) != 1:
+            raise ValueError(f"the slower rule of modulation {self.name} must have one input, got {self.neuron.rule.inputs}")
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}->{self.target}.{self.parameter}"
+
+    @property
+    def groups(self) -> int:
+        return 1 + max(int(np.max(g, initial=-1)) for g in (self.source_group, self.target_group))
+
+    def steps(self, dt: float) -> int:
+        """The period in steps. ValueError where it is not a whole number of them."""
+        steps = round(self.period / dt)
+        if steps < 1 or abs(steps - self.period / dt) > 1e-6 * max(1, steps):
+            raise ValueError(f"period of modulation {self.name} must be a whole number of steps of {dt:g} ms, got "
+                             f"{self.period:g}")
+        return steps
+
+
 LONGEST_DELAY = 10_000  # steps; the ring has a row of all inputs for each
 
 
@@ -240,10 +295,11 @@ class Network:
     classes: tuple[str, ...] = ()
     synapses: tuple[Synapses, ...] = ()
     seed: int = 0
+    modulations: tuple[Modulation, ...] = ()
     order: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        for name in ("populations", "projections", "notes", "classes", "synapses"):
+        for name in ("populations", "projections", "notes", "classes", "synapses", "modulations"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         names = [p.name for p in self.populations]
         if not names:
@@ -275,6 +331,8 @@ class Network:
             self._check_synapses(s, names)
             if s in self.synapses[:i]:
                 raise ValueError(f"synapses {s.name} stand twice in the network and would be drawn alike: make two of them")
+        for m in self.modulations:
+            self._check_modulation(m, names)
         object.__setattr__(self, "order", self._order(names))
 
     def _ends(self, label: str, q: Projection | Synapses, names: list[str]) -> tuple[Population, Population]:
@@ -325,6 +383,17 @@ class Network:
                                                        or not isinstance(s.weight, float) or not isinstance(s.delay, float)):
             raise ValueError(f"{label} carry a current: they join OneToOne or AllToAll, with one weight and one delay")
 
+    def _check_modulation(self, m: Modulation, names: list[str]) -> None:
+        label = f"modulation {m.name}"
+        for end, group in ((m.source, m.source_group), (m.target, m.target_group)):
+            if end not in names or self.population(end).rule is None:
+                raise ValueError(f"{label}: {end!r} is not a population with a rule")
+            if np.size(group) != self.population(end).size:
+                raise ValueError(f"{label}: {np.size(group)} group numbers for {self.population(end).size} neurons of {end!r}")
+        rule = self.population(m.target).rule
+        one_of(f"parameter of {label}", m.parameter, rule.parameters if rule else ())
+        m.steps(self.time.dt)
+
     def _check(self, q: Projection, names: list[str]) -> None:
         source, target = self._ends(f"projection {q.name}", q, names)
         shape = source.shape
@@ -363,6 +432,7 @@ class Network:
     def require_projections(self, who: str) -> None:
         """ValueError, unless the network is one of projections, fed by events, that starts with all states at 0."""
         other = [f"synapses {s.name}" for s in self.synapses]
+        other += [f"modulation {m.name}" for m in self.modulations]
         other += [f"source {p.name!r}" for p in self.populations if p.source is not None]
         other += [f"initial states of {p.name!r}" for p in self.populations if p.initial]
         if other:

@@ -20,9 +20,9 @@ from snnsim.connect import AllToAll, Bernoulli, FixedIndegree, FixedOutdegree, F
 from snnsim.distributions import LogNormal, Normal, Uniform
 from snnsim.files import read_array, reading_hdf5, replacing
 from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
-from snnsim.network import Network, Population, Projection, Synapses, TimeBase
+from snnsim.network import Modulation, Network, Population, Projection, Synapses, TimeBase
 from snnsim.plasticity import STDP, TsodyksMarkram
-from snnsim.rule import rule_from_json, rule_to_json
+from snnsim.rule import Fixed, rule_from_json, rule_to_json
 from snnsim.sources import Poisson, SpikeTimes, StepCurrent
 from snnsim.version import __version__
 
@@ -65,6 +65,16 @@ def write_network(network: Network, f: h5py.Group) -> None:
             for name, value in m.arrays().items():
                 group.create_dataset(f"maps/{j}/{name}", data=value)
     plain["synapses"] = [_plain(s, f, f"synapses/{i}") for i, s in enumerate(network.synapses)]
+    plain["modulations"] = []
+    for i, slow in enumerate(network.modulations):
+        group = f.create_group(f"modulations/{i}")
+        for name, array in (*slow.neuron.step_parameters(slow.period).items(), ("source_group", slow.source_group),
+                            ("target_group", slow.target_group)):
+            group.create_dataset(name, data=array)
+        plain["modulations"].append({
+            "source": slow.source, "target": slow.target, "parameter": slow.parameter, "period": float(slow.period),
+            "gain": float(slow.gain), "rule": rule_to_json(slow.neuron.rule),
+            "rest": {k: float(v) for k, v in slow.neuron.initial.items()}})
     f.create_dataset("network", data=json.dumps(plain))
 
 
@@ -133,8 +143,16 @@ def _build(d: dict[str, Any], f: h5py.Group, path: str | os.PathLike[str]) -> Ne
         bias = read_array(group, "bias", path) if "bias" in group else None
         projections.append(Projection(q["source"], q["target"], tuple(maps), bias, q["delay"], q["receptor"]))
     synapses = [_from_plain(s, f, f"synapses/{i}", path) for i, s in enumerate(d.get("synapses", ()))]
+    modulations = [_modulation(m, f[f"modulations/{i}"], path) for i, m in enumerate(d.get("modulations", ()))]
     return Network(tuple(populations), tuple(projections), TimeBase(**d["time"]), d["output"], d["readout"],
-                   tuple(d["notes"]), tuple(d["classes"]), tuple(synapses), d.get("seed", 0))
+                   tuple(d["notes"]), tuple(d["classes"]), tuple(synapses), d.get("seed", 0), tuple(modulations))
+
+
+def _modulation(m: dict[str, Any], group: h5py.Group, path: str | os.PathLike[str]) -> Modulation:
+    rule = rule_from_json(m["rule"])
+    slow = Fixed(rule, {name: read_array(group, name, path) for name in rule.parameters}, m["rest"])
+    return Modulation(m["source"], m["target"], m["parameter"], slow, read_array(group, "source_group", path),
+                      read_array(group, "target_group", path), m["period"], m["gain"])
 
 
 def _map(m: dict[str, Any], group: h5py.Group, j: int, path: str | os.PathLike[str]) -> Map:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from dataclasses import dataclass
 
 from snnsim.rule import finite
 
 
-class Plasticity(ABC):
+class Plasticity:
     """One of STDP and TsodyksMarkram."""
 
 

@@ -64,6 +64,7 @@ def simulate(network: Network, joined: list[tuple[np.ndarray, ...]], sent: dict[
     state = {p.name: [np.zeros(p.size, dtype) + np.ravel(p.initial.get(k, 0.0)) for k in p.rule.states] for p in ruled}
     amount = [np.zeros((steps, len(j[0]))) for j in joined]  # what each synapse takes up at each step
     change = [(STEP[type(q.plasticity)])(q, network.time.dt, *j) for q, j in zip(network.synapses, joined, strict=True)]
+    slow = [[np.full(m.groups, m.neuron.initial.get(k, 0.0)) for k in m.neuron.rule.states] for m in network.modulations]
     for t in range(steps):
         for p in ruled:
             x = {receptor: np.zeros(p.size, dtype) for receptor in p.rule.inputs}
@@ -71,7 +72,12 @@ def simulate(network: Network, joined: list[tuple[np.ndarray, ...]], sent: dict[
                 if q.target == p.name:
                     arrives = np.flatnonzero(delay <= t)
                     np.add.at(x[q.receptor], target[arrives], a[t - delay[arrives], arrives])
-            values = [np.broadcast_to(v, p.shape).ravel() for v in p.parameters.values()]
+            values = {k: np.broadcast_to(v, p.shape).ravel() for k, v in p.parameters.items()}
+            for m, y in zip(network.modulations, slow, strict=True):
+                if m.target == p.name:
+                    moved = np.where(m.target_group >= 0, m.gain * y[-1][m.target_group], 0)
+                    values[m.parameter] = values[m.parameter] + moved
+            values = list(values.values())
             h = call(p.rule.charge, *state[p.name], *x.values(), *values)
             if p.rule.fires:
                 s = (p.rule.margin(*h, *values) >= 0).astype(dtype)
@@ -79,6 +85,12 @@ def simulate(network: Network, joined: list[tuple[np.ndarray, ...]], sent: dict[
                 spikes[p.name][t] = s
             state[p.name] = list(h)
             output[p.name][t] = h[-1]
+        for m, y in zip(network.modulations, slow, strict=True):
+            n = m.steps(network.time.dt)
+            if (t + 1) % n == 0:
+                seen = spikes[m.source][t + 1 - n: t + 1].sum(0)
+                count = np.array([seen[m.source_group == g].sum() for g in range(m.groups)])
+                y[:] = call(m.neuron.rule.charge, *y, count, *m.neuron.step_parameters(m.period).values())
         for q, (source, target, _, delay), a, weigh in zip(network.synapses, joined, amount, change, strict=True):
             pre = spikes[q.source][t, source]
             post = np.where(delay <= t, spikes[q.target][t - delay, target], 0)

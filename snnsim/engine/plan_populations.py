@@ -78,7 +78,8 @@ def window(thresholds: Array) -> tuple[int, int]:
 def parameters_of(layout: Layout, p: Population) -> tuple[tuple[str, ...], dict[str, Array]]:
     """The parameters that all neurons of the population share, and all of them in the layout's float type."""
     values = {k: np.asarray(v, layout.dtype) for k, v in p.parameters.items()}
-    shared = tuple(k for k, v in values.items() if v.size == 1)
+    moved = {m.parameter for m in layout.network.modulations if m.target == p.name}
+    shared = tuple(k for k, v in values.items() if v.size == 1 and k not in moved)
     return shared, {k: v.reshape(1) if k in shared else np.broadcast_to(v, p.shape).ravel() for k, v in values.items()}
 
 

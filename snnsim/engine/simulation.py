@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from snnsim.engine.advance import LANE, Kept, advance, catch_up
 from snnsim.engine.layout import Connections, Layout, Precision, Segment, build, build_plastic, connections, cores
+from snnsim.engine.modulation import Slow, move
 from snnsim.engine.plan_plastic import current, plan_plastic, remember_again, remembered, set_weights, with_room
 from snnsim.engine.plan_populations import Planner
 from snnsim.engine.recording import Recording, SpikeTrains, Traces
@@ -108,7 +109,10 @@ class Simulation:
         self.synapses, self.build_s = rows.synapses + plastic.synapses, time.perf_counter() - began
         self._planner = Planner(self._layout, rows, self.threads)
         places = [self._places(name) for name in self.names]
-        self._plan = self._planner.plan(set(self.recorded), places)
+        watched = {m.source for m in network.modulations}
+        self._plan = self._planner.plan({*self.recorded, *watched}, places)
+        self._slow = [Slow(m, self._layout, self._planner) for m in network.modulations]
+        move(self._slow)
         self._work = self._planner.work(self._plan)
         self._room = max(ROOM, 2 * self._work.fired.shape[2])
         room = max(ROOM, 4 * self._work.fired.shape[2] * len(self._layout.plastic)) if self._layout.plastic else 0
@@ -173,6 +177,9 @@ class Simulation:
                 for k, receptor in enumerate(self._layout.receptors[i]):
                     under_way = np.concatenate([self._ring(g, k) for g in self._layout.segments if g.population == i], 1)
                     f.create_dataset(f"under_way/{i}/{receptor}", data=under_way)
+            for i, slow in enumerate(self._slow):
+                f.create_dataset(f"modulations/{i}/state", data=slow.state)
+                f.create_dataset(f"modulations/{i}/count", data=slow.count)
             if self._layout.plastic:
                 group = f.create_group("plastic")
                 for i, s in enumerate(self._layout.plastic):
@@ -204,6 +211,10 @@ class Simulation:
                         if g.population == i:
                             loaded._fill(loaded._ring(g, k), under_way[:, g.low: g.high], path)
             loaded.step = int(f.attrs["step"])
+            for i, slow in enumerate(loaded._slow):
+                loaded._fill(slow.state, read_array(f[f"modulations/{i}"], "state", path), path)
+                loaded._fill(slow.count, read_array(f[f"modulations/{i}"], "count", path), path)
+            move(loaded._slow)
             if loaded._layout.plastic:
                 loaded._load_plastic(f["plastic"], path)
         loaded._work.cursor[:] = [e["list"] + int(np.searchsorted(loaded._plan.given_step[e["list"]: e["stop"]], loaded.step))
@@ -256,8 +267,12 @@ class Simulation:
         with bar(steps, "simulating", progress) as line, ThreadPoolExecutor(self.threads) as pool:
             while self.step < start + steps:
                 first = self.step
-                some = self._advance(pool, min(CHUNK, start + steps - first))
+                boundary = min([s.steps - first % s.steps for s in self._slow], default=CHUNK)
+                some = self._advance(pool, min(CHUNK, boundary, start + steps - first))
                 kept.append((first, some))
+                stepped = [slow.watch(some.neuron, some.kept[::LANE], self.step) for slow in self._slow]
+                if any(stepped):
+                    move(self._slow)
                 line.advance(self.step - first)
         return self._recording(start, steps, kept, time.perf_counter() - began)
 

@@ -120,10 +120,11 @@ class Neuron(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Fixed(Neuron):
-    """A rule with step parameters given as they are (numbers, or arrays that fit the population)."""
+    """A rule with step parameters given as they are (numbers, or arrays that fit the population), and its states at rest."""
 
     of: Rule
     values: Mapping[str, ArrayLike]
+    rest: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         missing = [p for p in self.of.parameters if p not in self.values]
@@ -137,6 +138,10 @@ class Fixed(Neuron):
     @property
     def rule(self) -> Rule:
         return self.of
+
+    @property
+    def initial(self) -> dict[str, float]:
+        return dict(self.rest)
 
     def step_parameters(self, dt: float) -> dict[str, NDArray[np.float64]]:
         return {p: np.asarray(self.values[p], np.float64) for p in self.of.parameters}
