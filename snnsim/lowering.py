@@ -127,6 +127,9 @@ class _Walk:
     def close(self, name: str, module: nn.Neuron, label: str) -> None:
         if not self.maps:
             raise ValueError(f"{label} cannot be lowered: no linear layer stands before it")
+        if any(module.neuron.initial.values()):
+            raise ValueError(f"{label} cannot be lowered: its states start at {module.neuron.initial}, and the networks that "
+                             "events are run through start at 0")
         parameters = {k: _parameter(v, self.shape, label) for k, v in module.step_parameters().items()}
         dtype = self.maps[-1].arrays().get("weight", np.zeros(0, np.float32)).dtype
         parameters = {k: v.astype(dtype) for k, v in parameters.items()}

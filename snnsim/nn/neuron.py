@@ -24,7 +24,7 @@ class Neuron(Stateful):
 
     x: [T, B, ...], float32 or float64, or a batch of events; for a rule with several inputs a tuple of tensors. out: the
     spikes, or the last state of a rule that never fires, like x. state: a tuple of tensors [B, ...], one for each state
-    of the rule; None starts from zeros. The gradient is that of the rule, with the surrogate for that of the spike.
+    of the rule; None starts at rest (`neuron.initial`, else 0). The gradient is that of the rule, with the surrogate for that of the spike.
 
     neuron: what a neuron is, such as snnsim.neurons.LIF(tau=20.0). surrogate: a name in SURROGATES or a Surrogate;
     width: its width, where it shall not be the surrogate's own. detach_reset: the spike is a constant inside reset.
@@ -94,6 +94,8 @@ class Neuron(Stateful):
         inputs = x if isinstance(x, tuple) else (x,)
         self._check(inputs, state)
         shape = inputs[0].shape[2:]
+        if state is None and any(self.neuron.initial.values()):
+            state = [torch.full_like(inputs[0][0], self.neuron.initial.get(name, 0.0)) for name in self.rule.states]
         parameters = [_fitting(name, p.to(inputs[0].dtype), shape) for name, p in self.step_parameters().items()]
         loop = Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
         if not _channels_last(inputs[0]):
