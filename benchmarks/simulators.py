@@ -35,9 +35,9 @@ NETWORKS: dict[str, Callable[[float, int], Network]] = {
 }
 PEERS = {"nest": ("nest", "peer_nest.py"), "brian2": ("brian", "peer_brian.py")}  # venv and script
 LARGEST = 0.2  # scale of the microcircuit that NEST and Brian2 build and run in a minute or two
-SEEDS = {"snnsim": 4}  # the rates of two draws of cuba or coba differ by some 7 %; this draw lies in the middle of many
+SEED = 4  # each tool draws another network from it; two draws of cuba or coba differ by some 7 % in their rates, these by less
 ROUNDS = {"brunel": 3, "cuba": 9, "coba": 5, "microcircuit": 3}
-TOLERANCE = 0.1  # of a population's rate: every tool draws its own network
+TOLERANCE = 0.1  # of a population's rate
 
 
 class Module(Peer):
@@ -55,19 +55,19 @@ def compare(workload: str, threads: int, scale: float, precision: str, ms: float
             as_json: bool) -> None:
     """Rows of snnsim and its peers (medians over the rounds), and snnsim's wall time over each peer's."""
     chosen = _chosen(workload, scale, against)
-    options = [workload, *map(str, ("--scale", scale, "--ms", ms, "--threads", threads, "--precision", precision))]
+    options = [workload, *map(str, ("--scale", scale, "--ms", ms, "--threads", threads, "--precision", precision,
+                                    "--seed", SEED))]
     tools: dict[str, Peer] = {}
     try:
         for tool in ("snnsim", *chosen):
-            seeded = [*options, "--seed", str(SEEDS.get(tool, 1))]
             if tool in PEERS:
                 venv, script = PEERS[tool]
                 python = peer_python(venv)
                 assert python is not None
-                tools[tool] = Peer(python, script, *seeded, threads=threads)
+                tools[tool] = Peer(python, script, *options, threads=threads)
             else:
                 module = "benchmarks.floor_simulators" if tool == "floor" else "benchmarks.simulators"
-                tools[tool] = Module(module, *seeded, threads=threads)
+                tools[tool] = Module(module, *options, threads=threads)
         answers: dict[str, list[dict[str, Any]]] = {tool: [] for tool in tools}
         for _ in range(ROUNDS[workload]):
             for tool, process in tools.items():
@@ -75,7 +75,7 @@ def compare(workload: str, threads: int, scale: float, precision: str, ms: float
     finally:
         for process in tools.values():
             process.close()
-    sent = events_per_hz(NETWORKS[workload](scale, 1))
+    sent = events_per_hz(NETWORKS[workload](scale, SEED))
     rows = [{"tool": tool, "version": process.about["version"], "threads": process.about.get("threads", threads),
              **_row(answers[tool], ms, list(sent.values()))} for tool, process in tools.items()]
     for row in rows[1:]:

@@ -47,7 +47,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -119,8 +119,10 @@ def load_description(path: str | os.PathLike[str]) -> Description:
 
 def _read(d: dict[str, Any], path: Path) -> Description:
     top = str(path)
-    _known(d, ("dt", "seed", "duration", "neurons", "populations", "synapses", "record"), ("dt", "populations", "synapses"), top)
-    dt, duration = (_number(d.get(name, Description.duration), f"{top}: {name}") for name in ("dt", "duration"))
+    needed = ("dt", "populations", "synapses")
+    _known(d, (*needed, "seed", "duration", "neurons", "record"), needed, top)
+    duration = _number(d.get("duration", Description.duration), f"{top}: duration")
+    dt = _number(d["dt"], f"{top}: dt")
     with _at(top):
         time = TimeBase(dt)
     shared = {name: _one(value, NEURONS, "neuron", f"{top}: neurons {name}")
@@ -167,8 +169,9 @@ def _synapses(d: Any, populations: Sequence[Population], time: TimeBase, where: 
     _known(d, [f.name for f in fields(Synapses)], ("source", "target", "connect"), where)
     sources, targets = (_names(d[end], [p.name for p in populations], f"{where}: {end}") for end in ("source", "target"))
     given = {"connect": _one(d["connect"], CONNECT, "connection rule", f"{where}: connect"),
-             **{name: _value(d[name], f"{where}: {name}") for name in ("weight", "delay") if name in d},
-             **{name: d[name] for name in ("receptor",) if name in d}}
+             **{name: _value(d[name], f"{where}: {name}") for name in ("weight", "delay") if name in d}}
+    if "receptor" in d:
+        given["receptor"] = d["receptor"]
     if "plasticity" in d:
         given["plasticity"] = _one(d["plasticity"], PLASTICITY, "plasticity", f"{where}: plasticity")
     for source, target in product(sources, targets):
@@ -255,14 +258,15 @@ def _argument(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, bool):
             raise ValueError(f"{where}: must be true or false, got {value!r}")
         return value
-    if isinstance(value, str):
-        if all(isinstance(allowed, str) for allowed in get_args(hint)) and get_args(hint):
-            return value
-        raise ValueError(f"{where}: must be a number, got {value!r}")
+    if get_origin(hint) is Literal:
+        if not isinstance(value, str):
+            raise ValueError(f"{where}: must be one of {', '.join(map(repr, get_args(hint)))}, got {value!r}")
+        return value
     if hint in (float, int):
         return _number(value, where)
     numbers = _value(value, where)
-    return tuple(value) if isinstance(value, list) and tuple in map(get_origin, get_args(hint)) else numbers
+    is_pair = isinstance(value, list) and any(get_origin(kind) is tuple for kind in get_args(hint))
+    return tuple(value) if is_pair else numbers
 
 
 def _value(value: Any, where: str) -> Any:

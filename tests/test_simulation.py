@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import snnsim
+from benchmarks.networks import brunel
 from snnsim import (
     AllToAll,
     Bernoulli,
@@ -239,3 +240,15 @@ def test_cycles_leave_nothing_behind():
     before = cycles(50)
     after = cycles(200)
     assert after[0] - before[0] < 5 * 1024 and after[1] <= before[1]
+
+
+@pytest.mark.slow
+def test_a_thousand_million_synaptic_events_leave_nothing_behind():
+    """A balanced network that sends some 5e8 synaptic events in each second of its time."""
+    simulation = Simulation(brunel(), threads=2, record=[])
+    events = simulation.run(1000.0).synaptic_events
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(2):
+        events += simulation.run(1000.0).synaptic_events
+    assert events > 1e9
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 5 * 1024

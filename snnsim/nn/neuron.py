@@ -24,7 +24,8 @@ class Neuron(Stateful):
 
     x: [T, B, ...], float32 or float64, or a batch of events; for a rule with several inputs a tuple of tensors. out: the
     spikes, or the last state of a rule that never fires, like x. state: a tuple of tensors [B, ...], one for each state
-    of the rule; None starts at rest (`neuron.initial`, else 0). The gradient is that of the rule, with the surrogate for that of the spike.
+    of the rule; None starts at rest (`neuron.initial`, else 0). The gradient is that of the rule, with the surrogate for
+    that of the spike.
 
     neuron: what a neuron is, such as snnsim.neurons.LIF(tau=20.0). surrogate: a name in SURROGATES or a Surrogate;
     width: its width, where it shall not be the surrogate's own. detach_reset: the spike is a constant inside reset.
