@@ -84,13 +84,13 @@ def pairwise(group, neurons, *jumps):
 def microcircuit(scale, rng):
     c = shared.column(scale)
     first = np.cumsum([0, *c.neurons])
-    group = b2.NeuronGroup(int(first[-1]), """dv/dt = (-65*mV - v) / (10*ms) + (i + drive) / (250*pF) : volt (unless refractory)
-                                              di/dt = -i / (0.5*ms) : amp
+    group = b2.NeuronGroup(int(first[-1]), """dv/dt = (-65*mV - v) / (10*ms) + (psc + drive) / (250*pF) : volt (unless refractory)
+                                              dpsc/dt = -psc / (0.5*ms) : amp
                                               drive : amp (constant)""",
                            threshold="v >= -50*mV", reset="v = -65*mV", refractory=2 * ms + STEP, method="exact")
     group.v = rng.normal(*np.repeat(shared.COLUMN_MEMBRANE, c.neurons, axis=1)) * mV
     group.drive = np.repeat(c.drive, c.neurons) * pA
-    made = [b2.PoissonInput(group[first[p] : first[p + 1]], "i", round(c.external[p]), shared.BACKGROUND * Hz, c.psc * pA)
+    made = [b2.PoissonInput(group[first[p] : first[p + 1]], "psc", round(c.external[p]), shared.BACKGROUND * Hz, c.psc * pA)
             for p in range(8)]
     drawn = []
     for t, s in np.ndindex(8, 8):
@@ -101,7 +101,7 @@ def microcircuit(scale, rng):
                       shared.truncated(rng, delay, spread, shared.SHORTEST, shared.LONGEST, n)))
     source, target, weight, delay = map(np.concatenate, zip(*drawn, strict=True))
     order = np.argsort(source, kind="stable")
-    synapses = b2.Synapses(group, group, "w : amp", on_pre="i_post += w")
+    synapses = b2.Synapses(group, group, "w : amp", on_pre="psc_post += w")
     synapses.connect(i=source[order], j=target[order])
     synapses.w, synapses.delay = weight[order] * pA, delay[order] * ms
     return c.neurons, group, [*made, synapses]

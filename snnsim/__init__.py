@@ -10,6 +10,7 @@ from snnsim.version import __version__
 if TYPE_CHECKING:
     from snnsim import datasets, doctor, engine, hardware, interop, neurons, nn, plot, report, rule, statistics, train
     from snnsim.connect import AllToAll, Bernoulli, FixedIndegree, FixedOutdegree, FixedTotal, OneToOne, Pairs
+    from snnsim.description import Description, load_description
     from snnsim.distributions import LogNormal, Normal, Uniform
     from snnsim.lowering import lower
     from snnsim.maps import Conv2d, Dense, Sparse, SumPool2d
@@ -23,18 +24,18 @@ MODULES = ("datasets", "doctor", "engine", "hardware", "interop", "neurons", "nn
            "statistics", "train")
 NAMES = {name: module for module, names in {
     "connect": ("AllToAll", "Bernoulli", "FixedIndegree", "FixedOutdegree", "FixedTotal", "OneToOne", "Pairs"),
-    "distributions": ("LogNormal", "Normal", "Uniform"), "lowering": ("lower",),
-    "maps": ("Conv2d", "Dense", "Sparse", "SumPool2d"),
+    "description": ("Description", "load_description"), "distributions": ("LogNormal", "Normal", "Uniform"),
+    "lowering": ("lower",), "maps": ("Conv2d", "Dense", "Sparse", "SumPool2d"),
     "network": ("Modulation", "Network", "Population", "Projection", "Synapses", "TimeBase"),
     "network_file": ("load_network", "save_network"),
     "plasticity": ("STDP", "TsodyksMarkram"), "sources": ("Poisson", "SpikeTimes", "StepCurrent"),
 }.items() for name in names}
 
-__all__ = ["STDP", "AllToAll", "Bernoulli", "Conv2d", "Dense", "FixedIndegree", "FixedOutdegree", "FixedTotal", "LogNormal",
-           "Modulation", "Network", "Normal", "OneToOne", "Pairs", "Poisson", "Population", "Projection", "Sparse",
-           "SpikeTimes", "StepCurrent", "SumPool2d", "Synapses", "TimeBase", "TsodyksMarkram", "Uniform", "__version__",
-           "datasets", "doctor", "engine", "hardware", "interop", "load_network", "lower", "neurons", "nn", "plot", "report",
-           "rule", "save_network", "statistics", "train"]
+__all__ = ["STDP", "AllToAll", "Bernoulli", "Conv2d", "Dense", "Description", "FixedIndegree", "FixedOutdegree", "FixedTotal",
+           "LogNormal", "Modulation", "Network", "Normal", "OneToOne", "Pairs", "Poisson", "Population", "Projection",
+           "Sparse", "SpikeTimes", "StepCurrent", "SumPool2d", "Synapses", "TimeBase", "TsodyksMarkram", "Uniform",
+           "__version__", "datasets", "doctor", "engine", "hardware", "interop", "load_description", "load_network", "lower",
+           "neurons", "nn", "plot", "report", "rule", "save_network", "statistics", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -114,6 +114,16 @@ def test_spikes_do_not_depend_on_threads_chunks_or_what_is_recorded(precision):
     assert digest(1, [60.0], record=["E"], traces={"I": ("v", [0, 100])}) == wanted
 
 
+def test_packed_sums_do_not_overflow_where_everything_arrives_at_once():
+    """100,000 inputs of full weight in one step: 1e5 x 32767 would pass 32 bits."""
+    neuron = LIF(tau=0.01, theta=1e6)
+    network = Network((Population("s", (100_000,), source=SpikeTimes(np.zeros(100_000), np.arange(100_000))),
+                       Population.of("a", 1, neuron, 0.1)), time=TimeBase(0.1), synapses=[
+        Synapses("s", "a", AllToAll(), np.concatenate([np.ones(99_999), [0.5]])[None, :], 0.1)])
+    found = Simulation(network, threads=1, precision="packed", traces={"a": ("v", [0])}).run(0.3).traces["a"].values
+    assert found[1, 0] == pytest.approx(99_999.5, rel=1e-3)
+
+
 def test_the_seed_changes_the_spikes_and_nothing_else_does():
     first, again = (Simulation(small(), threads=2).run(40.0).digest() for _ in range(2))
     assert first == again != Simulation(replace(small(), seed=4), threads=2).run(40.0).digest()

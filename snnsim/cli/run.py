@@ -1,4 +1,4 @@
-"""snnsim run: a network on event files or a data set."""
+"""snnsim run: a network of populations through time, or a trained one on event files or a data set."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from snnsim.cli import populations
 from snnsim.cli.output import dump, say, table
 from snnsim.cli.samples import Data, Limit, Root, choose
 
@@ -25,21 +26,59 @@ class Mode(StrEnum):
     clock = "clock"
 
 
+class Precision(StrEnum):
+    single = "single"
+    double = "double"
+    packed = "packed"
+
+
+POPULATIONS, TRAINED = "Networks of populations", "Trained networks"
+OF = {POPULATIONS: ("duration", "precision", "out", "raster", "save", "resume"), TRAINED: ("root", "limit", "mode")}
+
+
 def run(
-    network: Annotated[Path, typer.Argument(help="A network file (.h5) that train or save_network wrote.")],
-    files: Annotated[list[Path] | None, typer.Argument(help="Event files (N-MNIST .bin).")] = None,
+    context: typer.Context,
+    network: Annotated[Path, typer.Argument(help="A description (.toml, .py) or a network file (.h5).")],
+    files: Annotated[list[Path] | None, typer.Argument(help="Event files (N-MNIST .bin), for a trained network.")] = None,
     data: Data = None,
     root: Root = None,
     limit: Limit = None,
-    mode: Annotated[Mode, typer.Option("--mode", help="Update what spikes touch, or everything. Same spikes.")] = Mode.event,
+    mode: Annotated[Mode, typer.Option("--mode", help="Update what spikes touch, or everything. Same spikes.",
+                                       rich_help_panel=TRAINED)] = Mode.event,
+    duration: Annotated[float | None, typer.Option("--duration", metavar="MS", rich_help_panel=POPULATIONS, help=(
+        "By default what the description says, or 1000."))] = None,
+    precision: Annotated[Precision | None, typer.Option("--precision", rich_help_panel=POPULATIONS, help=(
+        "32 bits, 64 bits, or weights in 16 bits that take a third of the memory less."), show_default="single")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep the recording (.h5).", rich_help_panel=POPULATIONS)] = None,
+    raster: Annotated[Path | None, typer.Option("--raster", rich_help_panel=POPULATIONS, help=(
+        "Draw the spikes and rates (.png, .svg, .pdf)."))] = None,
+    save: Annotated[Path | None, typer.Option("--save", rich_help_panel=POPULATIONS, help=(
+        "Keep where the simulation stands at the end (.h5)."))] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", rich_help_panel=POPULATIONS, help=(
+        "Go on, bit for bit, where a saved simulation of this network stopped."))] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="By default one a core. Same spikes.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every sample.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every sample or population.")] = False,
 ) -> None:
-    """Simulate a network and print predictions, spikes of each layer and synaptic events. Needs no torch.
+    """Simulate a network: populations through time, or a trained network on events. Needs no torch.
+
+    **Populations** are described in a TOML file (`python -m pydoc snnsim.description` explains it), or in a Python file that
+    assigns a Network to `network` and, if you like, `duration`, `record` and `traces`. Printed are the memory needed and,
+    after a short trial, the time; then rates, the irregularity of the spikes, and the speed.
+
+    Examples: `snnsim run net.toml`, `snnsim run net.toml --duration 10000 --out recording.h5 --raster raster.png`,
+    `snnsim run net.py --save half.h5`, then `snnsim run net.py --resume half.h5`
+
+    **Trained networks** give predictions, spikes of each layer and synaptic events.
 
     Examples: `snnsim run net.h5 --data digits-events --limit 20`, `snnsim run net.h5 --data nmnist --root ~/N-MNIST`,
     `snnsim run net.h5 00003.bin 00012.bin`
     """
+    kind = TRAINED if files or data else POPULATIONS if populations.describes_populations(network) else TRAINED
+    _refuse_options(context, network, kind)
+    if kind == POPULATIONS:
+        populations.simulate(network, duration, threads, precision.value if precision else None, out, raster, save, resume,
+                             as_json)
+        return
     from snnsim.network_file import load_network
     from snnsim.report import simulate
 
@@ -51,6 +90,16 @@ def run(
         return
     _samples(done, net)
     _totals(done, net)
+
+
+def _refuse_options(context: typer.Context, network: Path, kind: str) -> None:
+    """Wrong usage where an option is given that means nothing for this kind of network."""
+    for other in OF.keys() - {kind}:
+        for name in OF[other]:
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                raise typer.BadParameter(f"--{name} is for {other.lower()}: {network} is run as one of the "
+                                         f"{kind.lower()}")
 
 
 def _samples(done: Simulation, net: Network) -> None:

@@ -279,7 +279,7 @@ def add_product(x: Any, count: Any, weight: Any) -> None:
 @jit(_nrt=False, pipeline_class=NoAlias)
 def unpack(x: Any, packed: Any, unit: Any) -> None:
     for j in range(x.size):
-        x[j] = packed[j] * unit
+        x[j] = x.dtype.type(packed[j]) * unit  # in the array's own type: an int times a float would be 64 bits
         packed[j] = 0
 
 
@@ -647,7 +647,7 @@ def scatter_packed(row: Any, senders: Any, segment: Any, key: Any, packed: Any) 
             prefetch(packed, c + 16)
         for e in range(a, b):
             z = packed[e]
-            row[z & 0xFFFF] += z >> 16
+            row[np.uint16(z)] += np.int32(z >> 16)
         events += b - a
     return events
 

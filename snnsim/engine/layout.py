@@ -28,6 +28,7 @@ Array = NDArray[Any]
 Precision = Literal["single", "double", "packed"]
 CODES = 65_536  # what 16 bits can tell apart
 LARGEST = 32_767  # of a packed weight
+LARGEST_SUM = 2**31 - 1
 ROWS_A_TASK = 512
 INITIAL, SYNAPSES, SPIKES = range(3)  # what random numbers are for
 
@@ -139,12 +140,35 @@ class Layout:
         return int(self.expected() * self.synapse_bytes() + rows + listed + ring + states)
 
     def scales(self) -> dict[tuple[str, str], float]:
-        """For packed weights: how many units of 16 bits one unit of weight is, for each receptor of each target."""
+        """For packed weights: how many units of 16 bits one unit of weight is, for each receptor of each target; fewer where
+        the inputs of one neuron, all arriving in one step, would pass 32 bits."""
         largest: dict[tuple[str, str], float] = {}
+        inputs: dict[tuple[str, str], float] = {}
         for s in self.wired:
             end = (s.target, s.receptor)
             largest[end] = max(largest.get(end, 0.0), _largest(s.weight))
-        return {end: LARGEST / w if w else 1.0 for end, w in largest.items()}
+            inputs[end] = inputs.get(end, 0.0) + self._most_inputs(s)
+        # less 1, because units are rounded
+        return {end: min(LARGEST, LARGEST_SUM / max(1.0, inputs[end]) - 1.0) / w if w else 1.0 for end, w in largest.items()}
+
+    def _most_inputs(self, s: Synapses) -> float:
+        """What a neuron gets of these synapses in one step at most; where they are drawn, but for odds of some 1e-20."""
+        sources, targets = self._sizes(s)
+        if isinstance(s.connect, Pairs):
+            most = float(np.bincount(np.asarray(s.connect.target), minlength=1).max())
+        elif isinstance(s.connect, AllToAll | FixedIndegree | OneToOne):
+            most = s.connect.expected(sources, targets, False) / targets
+        else:
+            most = _far(s.connect.expected(sources, targets, s.source == s.target) / targets)
+        source = self.network.population(s.source).source
+        if isinstance(source, Poisson):
+            most *= _far(float(np.max(source.rate)) * 1e-3 * self.network.time.dt)
+        return float(most)
+
+
+def _far(mean: float) -> float:
+    """What a Poisson number of this mean hardly ever exceeds."""
+    return mean + 10.0 * mean**0.5 + 10.0
 
 
 def stream(network: Network, purpose: int, *index: int) -> np.random.Generator:

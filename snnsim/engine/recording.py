@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,3 +73,29 @@ class Recording:
             whole.update(np.ascontiguousarray(trains.step, "<i8").tobytes())
             whole.update(np.ascontiguousarray(trains.neuron, "<i4").tobytes())
         return whole.hexdigest()
+
+
+def join_recordings(recordings: Sequence[Recording]) -> Recording:
+    """One recording of what was recorded in stretches, each beginning where the one before ends.
+
+    Errors: ValueError where they are not stretches of one simulation.
+    """
+    if not recordings:
+        raise ValueError("there is no recording to join")
+    first, stop = recordings[0], recordings[0].start
+    kept = [(r.dt, r.sizes, list(r.spikes), list(r.counts), {n: (t.state, t.neuron.tolist()) for n, t in r.traces.items()})
+            for r in recordings]
+    for r, what in zip(recordings, kept, strict=True):
+        if what != kept[0]:
+            raise ValueError(f"the recording that starts at step {r.start} has another dt, or other populations or "
+                             "traces, than the first")
+        if r.start != stop:
+            raise ValueError(f"a recording starts at step {r.start}, but the one before ends at step {stop}")
+        stop += r.steps
+    spikes = {name: SpikeTrains(np.concatenate([r.spikes[name].step for r in recordings]),
+                                np.concatenate([r.spikes[name].neuron for r in recordings])) for name in first.spikes}
+    traces = {name: replace(t, values=np.concatenate([r.traces[name].values for r in recordings]))
+              for name, t in first.traces.items()}
+    return replace(first, steps=stop - first.start, spikes=spikes, traces=traces,
+                   counts={name: np.concatenate([r.counts[name] for r in recordings]) for name in first.counts},
+                   synaptic_events=sum(r.synaptic_events for r in recordings), wall_s=sum(r.wall_s for r in recordings))

@@ -18,12 +18,18 @@ FORMATS = ("png", "svg", "pdf")
 
 def save(figure: Figure, path: str | os.PathLike[str], dpi: int = 150) -> None:
     """Write the figure to a .png, .svg or .pdf file. ValueError for any other name; the file appears whole or not."""
+    kind = kind_of(path)
+    with replacing(path) as temporary, matplotlib().rc_context(STYLE):
+        figure.savefig(temporary, format=kind, dpi=dpi)
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """The format of a picture of this name; ValueError when it is none that can be written."""
     kind = Path(path).suffix.lstrip(".").lower()
     if kind not in FORMATS:
         raise ValueError(f"cannot write a picture to {path}: its name must end in "
                          + ", ".join(f".{f}" for f in FORMATS))
-    with replacing(path) as temporary, matplotlib().rc_context(STYLE):
-        figure.savefig(temporary, format=kind, dpi=dpi)
+    return kind
 
 
 def svg(figure: Figure) -> str:
