@@ -129,7 +129,7 @@ def microcircuit(scale: float = 1.0, kscale: float | None = None, seed: int = 1)
         populations.append(Population.of(p, sizes[p], neuron, DT, initial={"v": Normal(mean, std)}))
         populations.append(Population(f"noise {p}", (sizes[p],), source=Poisson(BACKGROUND * inputs * kscale)))
         synapses.append(Synapses(f"noise {p}", p, OneToOne(), weight=psc, delay=DT))
-    for target, indegrees, factors in zip(COLUMN, full_indegrees(), relative_weights(), strict=True):
+    for target, indegrees, factors in zip(COLUMN, full_indegrees(), relative_weights().tolist(), strict=True):
         for source, indegree, factor in zip(COLUMN, indegrees, factors, strict=True):
             total = round(indegree * kscale * sizes[target])
             mean, spread = factor * psc, 0.1 * abs(factor) * psc

@@ -4,6 +4,8 @@ C++ standalone: each run starts the compiled program anew, which builds the netw
 program times the latter itself: Brian2's own clock counts the CPU time of one thread and the wall time of several.
 """
 
+import itertools
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +16,10 @@ import peer_shared as shared
 from brian2 import Hz, ms, mV, nS, pA
 
 STEP = shared.DT * ms  # Brian2 counts the step of a spike as refractory, so each period is one step longer than in the models
+# A program has the seed of its compilation: without another, each run would see the same external spikes.
+RESEED = """
+for (size_t k = 0; k < _random_generators.size(); k++) _random_generators[k].seed(std::stoul(std::getenv("RUN_SEED")) + k);
+"""
 START = """
 timespec wall_a, wall_b, cpu_a, cpu_b;
 clock_gettime(CLOCK_MONOTONIC, &wall_a);
@@ -84,9 +90,9 @@ def pairwise(group, neurons, *jumps):
 def microcircuit(scale, rng):
     c = shared.column(scale)
     first = np.cumsum([0, *c.neurons])
-    group = b2.NeuronGroup(int(first[-1]), """dv/dt = (-65*mV - v) / (10*ms) + (psc + drive) / (250*pF) : volt (unless refractory)
-                                              dpsc/dt = -psc / (0.5*ms) : amp
-                                              drive : amp (constant)""",
+    group = b2.NeuronGroup(first[-1], """dv/dt = (-65*mV - v) / (10*ms) + (psc + drive) / (250*pF) : volt (unless refractory)
+                                         dpsc/dt = -psc / (0.5*ms) : amp
+                                         drive : amp (constant)""",
                            threshold="v >= -50*mV", reset="v = -65*mV", refractory=2 * ms + STEP, method="exact")
     group.v = rng.normal(*np.repeat(shared.COLUMN_MEMBRANE, c.neurons, axis=1)) * mV
     group.drive = np.repeat(c.drive, c.neurons) * pA
@@ -123,6 +129,7 @@ def main():
         neurons, group, made = build(asked.scale, np.random.default_rng(asked.seed))
         monitor = b2.SpikeMonitor(group)
         network = b2.Network(group, monitor, *made)
+        b2.device.insert_code("main", RESEED)
         network.run(shared.SETTLE * ms)
         b2.device.insert_code("before_network_run", START)
         b2.device.insert_code("after_network_run", STOP)
@@ -130,7 +137,10 @@ def main():
         b2.device.build(directory=folder, compile=True, run=False)
         compiled_s = time.perf_counter() - began
 
+        seeds = itertools.count(1000 * asked.seed, 100)
+
         def run():
+            os.environ["RUN_SEED"] = str(next(seeds))
             b2.device.run(with_output=False)
             wall, cpu, *memory = map(float, (Path(b2.device.results_dir) / "measured.txt").read_text().split())
             neuron, time_ms = np.asarray(monitor.i), np.asarray(monitor.t / ms)

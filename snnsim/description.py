@@ -90,14 +90,18 @@ class Description:
         if steps < 1 or abs(steps - self.duration / dt) > 1e-6 * max(1, steps):
             raise ValueError(f"duration must be a whole number of steps of {dt:g} ms, got {self.duration!r}")
         rules = {p.name: p.rule for p in self.network.populations if p.rule is not None}
+        if isinstance(self.record, str):
+            object.__setattr__(self, "record", (self.record,))
         for name in self.record or ():
             one_of("record", name, rules)
+        pairs = self.traces.values() if isinstance(self.traces, Mapping) else [self.traces]
+        if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+            raise ValueError(f"traces must be a state and a list of neurons for each population, got {self.traces!r}")
         for name, (state, chosen) in self.traces.items():
             one_of("traces", name, rules)
             one_of(f"state of traces of {name!r}", state, rules[name].states)
-            last = self.network.population(name).size - 1
-            if not len(chosen) or any(isinstance(i, bool) or not isinstance(i, (int, np.integer)) or not 0 <= i <= last
-                                      for i in chosen):
+            last, i = self.network.population(name).size - 1, np.asarray(chosen)
+            if i.ndim != 1 or i.dtype.kind not in "ui" or i.size == 0 or i.min() < 0 or i.max() > last:
                 raise ValueError(f"neurons of traces of {name!r} must be a list of numbers in 0 .. {last}, got {chosen!r}")
 
 
@@ -115,6 +119,8 @@ def load_description(path: str | os.PathLike[str]) -> Description:
         raise ValueError(f"{path} is not text in UTF-8: {e}") from None
     except tomllib.TOMLDecodeError as e:
         raise ValueError(f"{path} is not valid TOML: {e}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply to be read") from None
 
 
 def _read(d: dict[str, Any], path: Path) -> Description:

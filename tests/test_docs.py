@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ def test_code_blocks_run(page, tmp_path):
     (tmp_path / "page.py").write_text(code, encoding="utf-8")
     if code:
         subprocess.run([sys.executable, "page.py"], cwd=tmp_path, check=True, timeout=540)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for line in [c for block in blocks(page, "sh") for c in block.replace("\\\n", " ").splitlines() if c.strip()]:
         if MAKE.fullmatch(line.strip()):
             continue  # what sets up the repository itself; .ci/run runs it

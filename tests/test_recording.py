@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from snnsim.engine import SpikeTrains, Traces, load_recording, save_recording
+from snnsim.engine import SpikeTrains, Traces, join_recordings, load_recording, save_recording
 from tests import recordings
 
 
@@ -205,3 +205,28 @@ def test_a_recording_that_contradicts_itself_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="^spikes of 'L2/3E' and its counts differ$"):
         save_recording(replace(r, counts={**r.counts, "L2/3E": r.counts["silent"]}), path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_recordings_of_stretches_join_into_one():
+    parts = [recordings.random(seed, start) for seed, start in ((1, 5), (2, 1005), (3, 2005))]
+    whole = join_recordings(parts)
+    assert (whole.start, whole.steps, whole.duration) == (5, 3000, 1500.0)
+    assert (whole.synaptic_events, whole.wall_s) == (21, 0.75)
+    for name in whole.sizes:
+        np.testing.assert_array_equal(whole.times(name), np.concatenate([r.times(name) for r in parts]))
+        np.testing.assert_array_equal(whole.counts[name], np.concatenate([r.counts[name] for r in parts]))
+    np.testing.assert_array_equal(whole.traces["L2/3E"].values, np.concatenate([r.traces["L2/3E"].values for r in parts]))
+    assert_equal(join_recordings(parts[:1]), parts[0])
+
+
+@pytest.mark.parametrize(("parts", "sentence"), [
+    ([], "there is no recording to join"),
+    ([recordings.random(), recordings.random(start=999)],
+     "a recording starts at step 999, but the one before ends at step 1000"),
+    ([recordings.random(), replace(recordings.random(start=1000), dt=1.0)],
+     "the recording that starts at step 1000 has another dt, or other populations or traces, than the first"),
+    ([recordings.random(), replace(recordings.random(start=1000), traces={})],
+     "the recording that starts at step 1000 has another dt, or other populations or traces, than the first")])
+def test_what_is_not_one_simulation_does_not_join(parts, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        join_recordings(parts)

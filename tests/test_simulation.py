@@ -3,6 +3,8 @@
 import gc
 import os
 import resource
+import signal
+import threading
 from dataclasses import replace
 
 import h5py
@@ -158,6 +160,25 @@ def test_a_damaged_save_is_refused_with_its_name(tmp_path):
         Simulation.load(path, threads=1)
 
 
+def test_an_interrupt_leaves_the_simulation_between_two_steps():
+    simulation, whole = Simulation(small(), threads=2), Simulation(small(), threads=2)
+    timer = threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        simulation.run(1e6)
+    timer.join()
+    done = simulation.time
+    assert done > 0
+    whole.run(done)
+    assert simulation.run(30.0).digest() == whole.run(30.0).digest()
+
+
+def test_initial_states_broadcast_to_the_shape():
+    p = Population.of("a", (2, 1, 3), LIF(), 1.0, initial={"v": np.array([0.1, 0.2, 0.3])})
+    simulation = Simulation(Network((p,), synapses=[Synapses("a", "a", OneToOne())]), threads=1)
+    np.testing.assert_allclose(simulation.state("a", "v"), [0.1, 0.2, 0.3] * 2, rtol=1e-6)
+
+
 def test_room_for_spikes_grows():
     """Every neuron fires at every step: far more spikes than fit at first."""
     neuron = LIF(tau=10.0, theta=0.5)
@@ -207,6 +228,8 @@ BAD = {
         synapses=[Synapses("n", "E", OneToOne())], time=TimeBase(0.1))),
     "this one has projections: run it with snnsim.engine.run": lambda: Simulation(Network(
         (Population("i", (1,)), Population.of("E", 1, LIF(), 1.0)), [Projection("i", "E", (Dense([[1.0]]),))])),
+    "the network has 1,000,000,000,000 neurons; at most 2,147,483,647 can be numbered": lambda: Simulation(Network(
+        (Population.of("E", 10**12, PscExp(), 0.1),), synapses=[Synapses("E", "E", FixedOutdegree(1))])),
     "engine.run takes networks of projections": lambda: engine.run(small(), np.zeros((3, 4))),
 }
 

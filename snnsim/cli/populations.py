@@ -117,7 +117,7 @@ def _build(d: Description, threads: int | None, precision: Precision | None, res
     else:
         simulation = Simulation.load(resume, threads=threads, record=d.record, traces=d.traces)
         if precision not in (None, simulation.precision):
-            raise ValueError(f"{resume} goes on with its precision, {simulation.precision!r}: leave out --precision {precision}")
+            raise ValueError(f"{resume} goes on with precision {simulation.precision!r}: leave out --precision {precision}")
         if _stored(simulation.network) != _stored(d.network):
             raise ValueError(f"{resume} is a simulation of another network: describe the one that was saved, its seed included")
         tell(f"{resume} stopped at {simulation.time:,g} ms and goes on from there")

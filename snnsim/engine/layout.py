@@ -7,6 +7,7 @@ after population, receptor after receptor: that place is the target's code, and 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ Array = NDArray[Any]
 Precision = Literal["single", "double", "packed"]
 CODES = 65_536  # what 16 bits can tell apart
 LARGEST = 32_767  # of a packed weight
+MOST_NEURONS = 2**31 - 1
 LARGEST_SUM = 2**31 - 1
 ROWS_A_TASK = 512
 INITIAL, SYNAPSES, SPIKES = range(3)  # what random numbers are for
@@ -54,6 +56,9 @@ class Layout:
         self.ruled = [p for p in network.populations if p.rule is not None]
         self.first = np.concatenate([[0], np.cumsum([p.size for p in self.ruled])]).astype(np.int64)
         self.neurons = int(self.first[-1])
+        if sum(p.size for p in network.populations) > MOST_NEURONS:
+            raise ValueError(f"the network has {sum(p.size for p in network.populations):,} neurons; at most {MOST_NEURONS:,} "
+                             "can be numbered")
         self.dense = [s for s in network.synapses if self._is_dense(s)]
         self.plastic = [s for s in network.synapses if s.plasticity is not None]
         self.wired = [s for s in network.synapses if s not in self.dense and s not in self.plastic]
@@ -168,7 +173,7 @@ class Layout:
 
 def _far(mean: float) -> float:
     """What a Poisson number of this mean hardly ever exceeds."""
-    return mean + 10.0 * mean**0.5 + 10.0
+    return mean + 10.0 * math.sqrt(mean) + 10.0
 
 
 def stream(network: Network, purpose: int, *index: int) -> np.random.Generator:

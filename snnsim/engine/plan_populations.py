@@ -109,8 +109,10 @@ class Planner:
                 if name in p.initial:
                     value = p.initial[name]
                     if isinstance(value, Distribution):
-                        value = draw(value, stream(self.network, INITIAL, i, k), p.size)
-                    self.states_of(i, name)[:] = np.broadcast_to(value, p.shape if np.ndim(value) > 1 else p.size).ravel()
+                        values = draw(value, stream(self.network, INITIAL, i, k), p.size)
+                    else:
+                        values = np.broadcast_to(np.asarray(value, np.float64), p.shape).ravel()
+                    self.states_of(i, name)[:] = values
 
     def states_of(self, population: int, name: str) -> Array:
         p = self.layout.ruled[population]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Estimate:
 
     def __str__(self) -> str:
         free = "" if self.available is None else f" of {self.available / 2**30:.1f} GiB that are free"
-        return f"{self.neurons:,} neurons, {self.synapses:,.0f} synapses, {self.bytes / 2**30:.2f} GiB{free}"
+        return f"{self.neurons:,} neurons, {self.synapses:,.0f} synapses, {self.bytes / 2**20:,.0f} MiB{free}"
 
 
 def estimate(network: Network, threads: int | None = None, precision: Precision = "single") -> Estimate:
@@ -94,7 +94,7 @@ class Simulation:
             raise ValueError(f"threads must be a positive whole number or None, got {threads!r}")
         one_of("precision", precision, ("single", "double", "packed"))
         self.network, self.threads, self.precision = network, threads or cores(), precision
-        self.dt, self.step = network.time.dt, 0
+        self.dt, self.step, self._interrupted = network.time.dt, 0, False
         self._layout = Layout(network, self.threads, precision)
         self.names = [p.name for p in self._layout.ruled]
         self.recorded = self.names if record is None else [record] if isinstance(record, str) else list(record)
@@ -273,6 +273,9 @@ class Simulation:
                 stepped = [slow.watch(some.neuron, some.kept[::LANE], self.step) for slow in self._slow]
                 if any(stepped):
                     move(self._slow)
+                if self._interrupted:
+                    self._interrupted = False
+                    raise KeyboardInterrupt
                 line.advance(self.step - first)
         return self._recording(start, steps, kept, time.perf_counter() - began)
 
@@ -298,8 +301,15 @@ class Simulation:
                              trace=kept.trace[:done])
 
     def _together(self, pool: ThreadPoolExecutor, work: Callable[[int], Any]) -> Any:
-        """Do the work of each thread in a thread of its own; returns what the first one returned."""
+        """Do the work of each thread in a thread of its own; returns what the first one returned. An interrupt waits until
+        all are done, so that the simulation stands between two steps."""
         tasks = [pool.submit(work, k) for k in range(self.threads)]
+        while True:
+            try:
+                wait(tasks)
+                break
+            except KeyboardInterrupt:
+                self._interrupted = True
         first, *_ = [task.result() for task in tasks]
         return first
 
