@@ -2,10 +2,23 @@
 
 import typer
 
-from benchmarks import brunel, coba, cuba, inference, microcircuit, neuron, scaling, startup
+from benchmarks import (
+    brunel,
+    coba,
+    cuba,
+    generality,
+    inference,
+    layout_picture,
+    microcircuit,
+    neuron,
+    phases,
+    scaling,
+    startup,
+)
 
 BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scaling": scaling.scaling, "startup": startup.startup,
-              "brunel": brunel.brunel, "cuba": cuba.cuba, "coba": coba.coba, "microcircuit": microcircuit.microcircuit}
+              "brunel": brunel.brunel, "cuba": cuba.cuba, "coba": coba.coba, "microcircuit": microcircuit.microcircuit,
+              "generality": generality.generality, "phases": phases.phases, "layout": layout_picture.layout}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

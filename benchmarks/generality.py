@@ -110,10 +110,10 @@ def generality(threads: Threads = 1, scale: Scale = 1.0, ms: Milliseconds = 200.
     for name, n in fired.items():
         if abs(n - fired[PLAIN]) > TOLERANCE * fired[PLAIN]:
             refuse(f"with {name}, the neurons fire {n / fired[PLAIN]:.3f} times as often: more than {TOLERANCE:.0%} apart")
-    first = spread(times[PLAIN])["median_ms"]
-    seconds = 1e-3 * ms * ROUNDS
+    median = {name: spread(t)["median_ms"] for name, t in times.items()}
     neurons = sum(p.size for p in simulations[PLAIN].network.populations if p.rule)
-    rows = [{"network": name, "threads": threads, **spread(t), "ratio": round(spread(t)["median_ms"] / first, 3),
-             "bytes_a_synapse": simulations[name]._layout.synapse_bytes(), "rate_hz": round(fired[name] / neurons / seconds, 2),
-             "ns_an_event": round(1e9 * sum(t) * threads / events[name], 3)} for name, t in times.items()]
+    rows = [{"network": name, "threads": threads, **spread(t), "ratio": round(median[name] / median[PLAIN], 3),
+             "ns_an_event": round(1e6 * median[name] * threads * ROUNDS / events[name], 3),
+             "bytes_a_synapse": simulations[name]._layout.synapse_bytes(),
+             "rate_hz": round(fired[name] / neurons / (1e-3 * ms * ROUNDS), 2)} for name, t in times.items()]
     report("generality", rows, {f"{r['network']}, over {PLAIN}": r["ratio"] for r in rows[1:]}, as_json)

@@ -91,6 +91,12 @@ class StepCurrent(Source):
             raise ValueError(f"values of StepCurrent have {shape[1]} columns for a population of {size}")
 
 
+def step_of(times: ArrayLike, dt: float) -> NDArray[np.int64]:
+    """The steps in which times (ms) lie: floor(times / dt), where a time that rounding put just before a step's begin
+    counts as that begin."""
+    return np.floor(np.asarray(times) / dt + 1e-6).astype(np.int64)
+
+
 def _kept(array: NDArray[np.generic]) -> NDArray[np.generic]:
     array = np.array(array)
     array.setflags(write=False)

@@ -54,7 +54,7 @@ def test_brunel(tmp_path):
         assert 35.0 < told["rate_hz"] < 40.0 and 0.3 < told["cv"] < 0.6
     text = (EXAMPLES / "brunel.toml").read_text()
     (tmp_path / "regular.toml").write_text(text.replace("weight = -0.5", "weight = -0.3"))
-    for told in run(str(tmp_path / "regular.toml"), "--duration", 50).values():
+    for told in run(str(tmp_path / "regular.toml"), "--duration", 200).values():
         assert told["rate_hz"] > 300 and told["cv"] < 0.05
 
 

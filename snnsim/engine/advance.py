@@ -56,6 +56,7 @@ class Plan(NamedTuple):
     stride: Any  # int64: what each word grows by from neuron to neuron
     drives: Any  # DRIVE records: input that is added to every neuron of a segment at every step
     threshold: Any  # uint32: Poisson counts are how many of its thresholds a random number exceeds
+    mean: Any  # float64: means of Poisson sources whose neurons have a rate each
     number: Any  # ring's float type: weights of drives, tables of currents
     time: Any  # int64: steps at which currents change
     emitters: Any  # EMITTER records: sources with rows, those of one thread together
@@ -316,7 +317,7 @@ def poisson_each(count: Any, random: Any, mean: Any, key: Any, low: Any) -> None
     """The same where every neuron has a mean of its own: the cumulative distribution is summed up to the random number."""
     for j in range(count.size):
         u = (np.float64(random_bits(low + j, key)) + 0.5) * (1.0 / 4294967296.0)
-        p = np.exp(-np.float64(mean[j]))
+        p = np.exp(-mean[j])
         total, k = p, 0
         while u > total and k < 2000:
             k += 1
@@ -332,7 +333,7 @@ def counts(plan: Any, count: Any, random: Any, s: Any, at: Any, t: Any) -> None:
     if s.kind == POISSON:
         poisson(count, random, plan.threshold, s, key, s.low + at)
     else:
-        poisson_each(count, random, plan.number[s.table + at: s.table + at + count.size], key, s.low + at)
+        poisson_each(count, random, plan.mean[s.table + at: s.table + at + count.size], key, s.low + at)
 
 
 @jit(_nrt=False)
@@ -354,9 +355,14 @@ def drive(plan: Any, work: Any, me: Any, d: Any, x: Any, b: Any, t: Any) -> None
         else:
             add_scaled(x, count, plan.number[d.weight])
         return
-    k = -1  # the last change of the current up to now
-    while k + 1 < d.times and plan.time[d.time + k + 1] <= sent:
-        k += 1
+    low, high = 0, d.times  # by halves: how many changes of the current were up to now
+    while low < high:
+        middle = (low + high) // 2
+        if plan.time[d.time + middle] <= sent:
+            low = middle + 1
+        else:
+            high = middle
+    k = low - 1
     if k >= 0 and d.columns == 1:
         now = plan.number[d.table + k] * plan.number[d.weight]
         for j in range(x.size):

@@ -23,7 +23,7 @@ from snnsim.distributions import Distribution
 from snnsim.engine import wiring
 from snnsim.engine.wiring import ALL, DISTINCT, DRAW, FULL, LISTED, ONE, PACKED, RANDOM, ROW, Draws
 from snnsim.network import Network, Population, Synapses
-from snnsim.sources import Poisson, StepCurrent
+from snnsim.sources import Poisson, SpikeTimes, StepCurrent, step_of
 
 Array = NDArray[Any]
 Precision = Literal["single", "double", "packed"]
@@ -168,6 +168,9 @@ class Layout:
         source = self.network.population(s.source).source
         if isinstance(source, Poisson):
             most *= _far(float(np.max(source.rate)) * 1e-3 * self.network.time.dt)
+        if isinstance(source, SpikeTimes) and len(np.asarray(source.times)):
+            step = step_of(source.times, self.network.time.dt)
+            most *= np.unique(np.stack([step, np.asarray(source.neuron)]), axis=1, return_counts=True)[1].max()
         return float(most)
 
 
@@ -324,7 +327,7 @@ class Connections:
 def connections(network: Network, which: Synapses) -> Connections:
     """The synapses that a simulation of this network draws (or is given) for one of `network.synapses`."""
     layout = Layout(network, 1, "double")
-    layout.bound = np.array([0, layout.neurons], np.int64)
+    layout.bound, layout.segments = np.array([0, layout.neurons], np.int64), []  # one part, whose codes are neurons
     layout.delays = np.arange(layout.ring_rows)
     draws = _draws(layout, [which], {}, 1)
     record = draws.records[0]
@@ -359,8 +362,7 @@ def _connect(s: Synapses, sources: int, targets: int, skip: int, key: Any, rng: 
         case FixedTotal():
             if c.multiple:
                 return RANDOM, rng.multinomial(c.total, np.full(sources, 1 / sources)), none, none
-            pool = np.full(sources, targets - skip)
-            return DISTINCT, rng.multivariate_hypergeometric(pool, c.total, method="marginals"), none, none
+            return DISTINCT, _counts_of_total(c.total, sources, targets - skip, rng), none, none
         case Pairs():
             source, target = np.asarray(c.source), np.asarray(c.target)
             order = np.argsort(source, kind="stable")
@@ -368,8 +370,9 @@ def _connect(s: Synapses, sources: int, targets: int, skip: int, key: Any, rng: 
         case FixedIndegree():
             chosen = np.empty((targets, c.indegree), np.int32)
             step = -(-targets // (4 * threads))
+            own = rng.integers(0, 2**64, dtype=np.uint64)  # another key than weights and delays are drawn by
             with ThreadPoolExecutor(threads) as executor:
-                list(executor.map(lambda low: wiring.draw_indegree(key, sources, c.indegree, skip, int(not c.multiple), low,
+                list(executor.map(lambda low: wiring.draw_indegree(own, sources, c.indegree, skip, int(not c.multiple), low,
                               min(low + step, targets), wiring.scratch(c.indegree, sources, 1), chosen),
                               range(0, targets, step)))
             count = np.bincount(chosen.ravel(), minlength=sources)
@@ -377,6 +380,19 @@ def _connect(s: Synapses, sources: int, targets: int, skip: int, key: Any, rng: 
             wiring.by_source(chosen, np.cumsum(count) - count, listed)
             return LISTED, count, none, listed
     raise TypeError(f"the engine cannot draw {type(c).__name__}")
+
+
+def _counts_of_total(total: int, sources: int, pool: int, rng: np.random.Generator) -> Array:
+    """How many of `total` different pairs each source has, any set of pairs as likely as any other.
+
+    Each pair is kept with probability total / pairs; then pairs of those that are too many are taken out, or of those that
+    are missing put in, any one as likely as any other. NumPy's own draw takes fewer than 10**9 pairs.
+    """
+    count = rng.binomial(pool, total / (sources * pool), sources) if total else np.zeros(sources, np.int64)
+    excess = int(count.sum()) - total
+    room = np.cumsum(count if excess > 0 else pool - count)
+    moved = np.searchsorted(room, rng.choice(int(room[-1]), abs(excess), replace=False, shuffle=False), "right")
+    return count - np.sign(excess) * np.bincount(moved, minlength=sources)
 
 
 def cores() -> int:

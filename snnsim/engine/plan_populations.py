@@ -30,7 +30,7 @@ from snnsim.engine.neuron_kernel import FIXED, step_address
 from snnsim.engine.plan import Pool, aligned
 from snnsim.engine.wiring import PACKED
 from snnsim.network import Network, Population
-from snnsim.sources import Poisson, SpikeTimes, StepCurrent
+from snnsim.sources import Poisson, SpikeTimes, StepCurrent, step_of
 
 Array = NDArray[Any]
 RARE = 1 / 256  # of random numbers may lie outside the window of thresholds that all are compared with
@@ -45,7 +45,7 @@ def poisson_thresholds(mean: float) -> tuple[int, Array]:
     2**-32.
     """
     k, p, below = 0, math.exp(-mean), 0.0
-    if p == 0.0:  # the mean is large: start where the probability becomes a number
+    if mean > 700.0:  # exp(-mean) has lost its digits: start where the probability begins to count
         k = max(0, int(mean - 12 * math.sqrt(mean)) - 10)
         p = math.exp(k * math.log(mean) - mean - math.lgamma(k + 1))
     least, thresholds = k, []
@@ -60,7 +60,8 @@ def poisson_thresholds(mean: float) -> tuple[int, Array]:
             thresholds.append(at)
         k += 1
         p *= mean / k
-    return least, np.array(thresholds + [2**32 - 1] * (-len(thresholds) % 8), np.uint32)
+    missing = max(8 - len(thresholds), -len(thresholds) % 8)  # in eights, and some even where nothing is ever sent
+    return least, np.array(thresholds + [2**32 - 1] * missing, np.uint32)
 
 
 def window(thresholds: Array) -> tuple[int, int]:
@@ -99,7 +100,8 @@ class Planner:
             total += -(-p.size * len(p.rule.states) // 16) * 16
         self.state = aligned(max(total, 1), self.dtype)
         self._fill_states()
-        self.number, self.time, self.threshold = Pool(self.dtype), Pool(np.int64), Pool(np.uint32, 8)
+        self.number, self.mean = Pool(self.dtype), Pool(np.float64)
+        self.time, self.threshold = Pool(np.int64), Pool(np.uint32, 8)
         self.parameters = [self._parameters(p) for p in layout.ruled]
 
     def _fill_states(self) -> None:
@@ -175,9 +177,9 @@ class Planner:
                     unpack[n, k] = 1.0 / scales.get((layout.ruled[g.population].name, receptor), 1.0)
         return Plan(segments, part_segment.astype(np.int64), self.thread_part, self.ring_at, widths, layout.ring_rows,
                     np.array(call, np.int64), np.array(stride, np.int64), np.array(drives, DRIVE), self.threshold.array(),
-                    self.number.array(), self.time.array(), emitters, thread_emitter, given_step, given_sender,
-                    layout.delays, rows.kind, rows.segment, rows.target, rows.weight, rows.packed, unpack, _yield_address(),
-                    trace_index, thread_trace)
+                    self.mean.array(), self.number.array(), self.time.array(), emitters, thread_emitter, given_step,
+                    given_sender, layout.delays, rows.kind, rows.segment, rows.target, rows.weight, rows.packed, unpack,
+                    _yield_address(), trace_index, thread_trace)
 
     def _drives(self, target: str, receptors: tuple[str, ...], low: int) -> list[tuple[Any, ...]]:
         """What adds to every neuron of a segment that begins at neuron `low` of the target."""
@@ -202,7 +204,7 @@ class Planner:
                 d["kind"] = CURRENT
                 d["columns"] = 1 if values.ndim == 1 or values.shape[1] == 1 else values.shape[1]
                 d["table"] = self.number.add(values)
-                d["time"], d["times"] = self.time.add(self.steps(source.source.times)), len(values)
+                d["time"], d["times"] = self.time.add(step_of(source.source.times, self.dt)), len(values)
             found.append(tuple(d.values()))
         return found
 
@@ -217,44 +219,41 @@ class Planner:
                              f"ms; at most {most}: take a shorter step, or several sources")
         key = stream(self.network, SPIKES, self.network.populations.index(p)).integers(0, 2**64, dtype=np.uint64)
         if each:
-            return {"kind": POISSON_EACH, "table": self.number.add(mean), "key": key}
+            return {"kind": POISSON_EACH, "table": self.mean.add(mean), "key": key}
         least, thresholds = poisson_thresholds(float(mean.ravel()[0]))
         first, end = window(thresholds)
         return {"kind": POISSON, "threshold": self.threshold.add(thresholds), "thresholds": len(thresholds), "least": least,
                 "window": first, "window_end": end, "key": key}
 
-    def steps(self, times: Any) -> Array:
-        return np.floor(np.asarray(times) / self.dt + 1e-6).astype(np.int64)
-
     def _emitters(self) -> tuple[Array, Array, Array, Array]:
-        """Sources with rows, each cut among the threads; and given spikes by step."""
+        """Sources with rows, and given spikes by step. Threads take turns in the order of senders, so that all lists of
+        spikes together are in that order."""
         layout, found, steps, senders = self.layout, [], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
-        owner, given = [], 0
-        for n, p in enumerate(layout.senders[len(layout.ruled):], len(layout.ruled)):
-            first = int(layout.first_sender[n])
-            common = self.poisson(p) if isinstance(p.source, Poisson) else {"kind": -1}
-            for k in range(self.threads):
-                low, high = p.size * k // self.threads, p.size * (k + 1) // self.threads
-                if low == high:
+        begin, end = int(layout.first_sender[len(layout.ruled)]), int(layout.first_sender[-1])
+        thread_emitter, given = [0], 0
+        for k in range(self.threads):
+            from_, to = (begin + (end - begin) * (k + i) // self.threads for i in (0, 1))
+            for n, p in enumerate(layout.senders[len(layout.ruled):], len(layout.ruled)):
+                first = int(layout.first_sender[n])
+                low, high = max(from_ - first, 0), min(to - first, p.size)
+                if low >= high:
                     continue
-                e = {**dict.fromkeys(EMITTER.names or (), 0), **{a: b for a, b in common.items() if a in (EMITTER.names or ())}}
-                e["first"], e["low"], e["n"] = first + low, low, high - low
-                e["table"] += low
+                e = {**dict.fromkeys(EMITTER.names or (), 0), "kind": -1}
+                if isinstance(p.source, Poisson):
+                    e |= {a: b for a, b in self.poisson(p).items() if a in e}
+                e |= {"first": first + low, "low": low, "n": high - low, "table": e["table"] + low}
                 if isinstance(p.source, SpikeTimes):
                     neuron = np.asarray(p.source.neuron)
                     mine = (neuron >= low) & (neuron < high)
-                    step, sender = self.steps(np.asarray(p.source.times)[mine]), neuron[mine] + first
+                    step, sender = step_of(np.asarray(p.source.times)[mine], self.dt), neuron[mine] + first
                     order = np.lexsort((sender, step))
                     e["list"], e["stop"] = given, given + len(order)
                     given += len(order)
                     steps.append(step[order])
                     senders.append(sender[order].astype(np.int32))
                 found.append(tuple(e.values()))
-                owner.append(k)
-        order = np.argsort(owner, kind="stable")
-        emitters = np.array(found, EMITTER)[order] if found else np.zeros(0, EMITTER)
-        ends = np.searchsorted(np.sort(owner), np.arange(self.threads + 1)) if found else np.zeros(self.threads + 1)
-        return emitters, ends.astype(np.int64), np.concatenate(steps), np.concatenate(senders)
+            thread_emitter.append(len(found))
+        return np.array(found, EMITTER), np.array(thread_emitter, np.int64), np.concatenate(steps), np.concatenate(senders)
 
     def _traces(self, traced: list[Array]) -> tuple[Array, Array]:
         """The places to trace, each with the thread that owns its neuron."""
@@ -303,7 +302,7 @@ class Noise(NamedTuple):
     """Of a Plan, what Poisson counts need."""
 
     threshold: Array
-    number: Array
+    mean: Array
 
 
 def source_output(network: Network, name: str, steps: int, start: int = 0) -> Array:
@@ -316,16 +315,16 @@ def source_output(network: Network, name: str, steps: int, start: int = 0) -> Ar
         case Poisson():
             e = {**dict.fromkeys(EMITTER.names or (), 0), **planner.poisson(p), "n": p.size}
             count = np.empty((steps, p.size), np.float32)
-            count_steps(Noise(planner.threshold.array(), planner.number.array()), np.array([tuple(e.values())], EMITTER)[0],
+            count_steps(Noise(planner.threshold.array(), planner.mean.array()), np.array([tuple(e.values())], EMITTER)[0],
                         start, steps, np.empty(BLOCK, np.uint32), count)
             sent[:] = count
         case SpikeTimes():
-            step = planner.steps(p.source.times) - start
+            step = step_of(p.source.times, planner.dt) - start
             inside = (step >= 0) & (step < steps)
             np.add.at(sent, (step[inside], np.asarray(p.source.neuron)[inside]), 1.0)
         case StepCurrent():
             values = np.asarray(p.source.values).reshape(len(np.asarray(p.source.times)), -1)
-            last = np.searchsorted(planner.steps(p.source.times), np.arange(start, start + steps), "right") - 1
+            last = np.searchsorted(step_of(p.source.times, planner.dt), np.arange(start, start + steps), "right") - 1
             sent[last >= 0] = values[last[last >= 0]]
         case _:
             raise ValueError(f"population {name!r} is not a source")
