@@ -392,7 +392,8 @@ def _counts_of_total(total: int, sources: int, pool: int, rng: np.random.Generat
     excess = int(count.sum()) - total
     room = np.cumsum(count if excess > 0 else pool - count)
     moved = np.searchsorted(room, rng.choice(int(room[-1]), abs(excess), replace=False, shuffle=False), "right")
-    return count - np.sign(excess) * np.bincount(moved, minlength=sources)
+    count += np.sign(-excess) * np.bincount(moved, minlength=sources)
+    return count
 
 
 def cores() -> int:
