@@ -16,7 +16,7 @@ from benchmarks import networks
 from benchmarks.common import AsJson, Threads, refuse, report
 from benchmarks.simulators import Milliseconds, Precision, Scale
 from snnsim.engine import Simulation
-from snnsim.engine.advance import BLOCK, LANE, Kept, deliver, drive, emit, meet, update
+from snnsim.engine.advance import BLOCK, LANE, Kept, deliver, drive, emit, leaving, meet, update
 
 SETTLE = 100.0  # ms
 ROUNDS = 5
@@ -54,16 +54,17 @@ def timed(plan, work, plastic, kept, me, threads, begin, steps, at, events):
     """The loop of advance.py with a clock between its parts. at [thread, step, 5]; events [thread, step]."""
     for now in range(steps):
         t = begin + now
-        side = t & 1
+        slot = t % work.fired.shape[0]
         at[me, now, 0] = cycles()
         noise(plan, work, me, t)
         at[me, now, 1] = cycles()
-        work.found[side, me * LANE] = update(plan, work, plastic, kept, me, t, now, work.fired[side, me])
-        work.sent[side, me * LANE] = emit(plan, work, me, t, work.emitted[side, me])
+        work.found[slot, me * LANE] = update(plan, work, plastic, kept, me, t, now, work.fired[slot, me])
+        work.sent[slot, me * LANE] = emit(plan, work, me, t, work.emitted[slot, me])
+        events[me, now] = leaving(work.fired[slot, me, : work.found[slot, me * LANE]], plan.segment)
         at[me, now, 2] = cycles()
         meet(work, threads, now + 1, plan.yield_)
         at[me, now, 3] = cycles()
-        events[me, now] = deliver(plan, work, plastic, me, threads, t, side)
+        deliver(plan, work, me, threads, t)
         at[me, now, 4] = cycles()
 
 

@@ -183,7 +183,7 @@ class TestRules:
         network = joined(FixedTotal(200), 5, 7, seed, delay=delay)
         c = connections(network, network.synapses[0])
         low, high = network.synapses[0].steps(DT)
-        assert low <= c.delay.min() and c.delay.max() <= high < Layout(network, 1, "single").ring_rows
+        assert low <= c.delay.min() and c.delay.max() <= high < Layout(network, 1, "single").slots
 
     def test_more_neurons_than_one_part_holds(self):
         n = 70_000

@@ -1,11 +1,13 @@
 """The loop of a simulation of populations: all steps, all neurons and synapses of the parts that a thread owns.
 
-In a step, a thread updates its neurons: what arrives now is a row of its ring; spikes go into its list. Then all threads
-wait for each other, and each one delivers all spikes to its own targets, delay by delay, so that one row of the ring stays
-in the cache. Lists alternate between two memories, so that one wait a step is enough.
+In a step, a thread updates its neurons: what arrives now is a row of inputs; spikes go into its list. Then all threads
+wait for each other, and each one adds to its row of the next step what reaches its own targets then: for each delay, the
+synapses with that delay of those that sent so long before. The row stays in the cache, and nothing else is under way but
+the lists of the last steps. A list is written again only when the longest delay is over, so that one wait a step is enough.
 
 A target's additions come in the order of steps, senders and drawing, whatever the number of threads: sums are the same bit
-for bit. Everything called here stands in this file, and nothing is allocated: see `loop.py`.
+for bit. What plastic synapses send depends on when it is sent, so that it is added at once to one of several rows, a ring.
+Everything called here stands in this file, and nothing is allocated: see `loop.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from snnsim.kernel import jit
 intrinsic: Callable[[Any], Any] = extending.intrinsic
 
 BLOCK = 1024  # neurons that are updated together: their states stay in the first-level cache
-AHEAD = 6  # senders: how far ahead synapses are asked for
+AHEAD = 4  # runs of synapses: how far ahead they are asked for
+RUNS = 4096  # that are listed before they are added
 LANE = 16  # int64 words between what two threads write
 POISSON, POISSON_EACH, CURRENT = range(3)  # how a source comes about; POISSON_EACH: with a rate for each neuron
 ROW, FULL, PACKED = range(3)  # as in wiring.py
@@ -51,7 +54,7 @@ class Plan(NamedTuple):
     thread_part: Any  # int64 [threads + 1]: the parts of each thread
     ring_at: Any  # int64 [parts]: where a part's ring begins
     width: Any  # int64 [parts]: the length of its rows
-    ring_rows: int
+    ring_rows: int  # 1, or where synapses are plastic more than their longest delay
     call: Any  # int64: for each segment the words of its kernel's call, for its first neuron
     stride: Any  # int64: what each word grows by from neuron to neuron
     drives: Any  # DRIVE records: input that is added to every neuron of a segment at every step
@@ -78,13 +81,16 @@ class Plan(NamedTuple):
 class Work(NamedTuple):
     """What changes."""
 
-    ring: Any  # what is under way to each input, [ring_rows, width] of each part
+    ring: Any  # what reaches each input in the next step (or steps, from plastic synapses): [ring_rows, width] of each part
     state: Any  # all states
-    fired: Any  # int32 [2, threads, neurons of a thread]
-    found: Any  # int64 [2, threads * LANE]: how many
-    emitted: Any  # int32 [2, threads, ...]: the same for sources
-    sent: Any  # int64 [2, threads * LANE]
-    all: Any  # int32 [threads, ...]: the lists of all threads, for each of them
+    fired: Any  # int32 [slots, threads, neurons of a thread]: who fired in the last steps; step t is in slot t % slots
+    found: Any  # int64 [slots, threads * LANE]: how many
+    emitted: Any  # int32 [slots, threads, ...]: the same for sources
+    sent: Any  # int64 [slots, threads * LANE]
+    all: Any  # int32 [threads, ...]: the lists that all threads made in a step, for plastic synapses
+    begin: Any  # uint32 [threads, RUNS]: runs of synapses to add
+    end: Any  # uint32 [threads, RUNS]
+    sender: Any  # int32 [threads, RUNS]
     cursor: Any  # int64: for each emitter of given spikes the next one
     buffer: Any  # per thread: inputs of a block, where they are not the ring itself
     count: Any  # float32 [threads, BLOCK]
@@ -592,92 +598,104 @@ def emit(plan: Any, work: Any, me: Any, t: Any, memory: Any) -> Any:
 
 
 @jit(_nrt=False)
-def gather(work: Any, me: Any, threads: Any, side: Any) -> Any:
-    """Copy the lists of all threads into one, in the order of senders; returns its length."""
+def gather(work: Any, me: Any, threads: Any, slot: Any) -> Any:
+    """Copy the lists that all threads made in one step into one, in the order of senders; returns its length."""
     n = 0
     for q in range(threads):
-        for k in range(work.found[side, q * LANE]):
-            work.all[me, n] = work.fired[side, q, k]
+        for k in range(work.found[slot, q * LANE]):
+            work.all[me, n] = work.fired[slot, q, k]
             n += 1
     for q in range(threads):
-        for k in range(work.sent[side, q * LANE]):
-            work.all[me, n] = work.emitted[side, q, k]
+        for k in range(work.sent[slot, q * LANE]):
+            work.all[me, n] = work.emitted[slot, q, k]
             n += 1
     return n
 
 
 @jit(_nrt=False)
-def scatter_rows(row: Any, senders: Any, segment: Any, key: Any, target: Any, weight: Any) -> Any:
-    """Add the synapses of one part and delay of the listed senders to a row of the ring: one weight a sender."""
+def leaving(senders: Any, segment: Any) -> Any:
+    """How many synapses the listed senders have."""
     events: Any = 0
-    for k in range(senders.size):
-        i = senders[k]
-        a, b = np.int64(segment[i, key]), np.int64(segment[i, key + 1])
-        w = weight[i]
-        for e in range(a, b):
-            row[target[e]] += w
-        events += b - a
+    for i in senders:
+        events += np.int64(segment[i, segment.shape[1] - 1]) - np.int64(segment[i, 0])
     return events
 
 
+@jit(_nrt=False, pipeline_class=NoAlias)
+def add_same(row: Any, target: Any, weight: Any) -> None:
+    for e in range(target.size):
+        row[target[e]] += weight
+
+
+@jit(_nrt=False, pipeline_class=NoAlias)
+def add_each(row: Any, target: Any, weight: Any) -> None:
+    for e in range(target.size):
+        row[target[e]] += weight[e]
+
+
+@jit(_nrt=False, pipeline_class=NoAlias)
+def add_packed(row: Any, packed: Any) -> None:
+    for e in range(packed.size):
+        z = packed[e]
+        row[z & 65535] += z >> 16
+
+
 @jit(_nrt=False)
-def scatter_full(row: Any, senders: Any, segment: Any, key: Any, target: Any, weight: Any) -> Any:
-    """The same with a weight of each synapse."""
-    events: Any = 0
-    n = senders.size
+def add_runs(plan: Any, work: Any, me: Any, row: Any, n: Any) -> None:
+    """Add the first n runs of synapses that this thread has listed to a row of its ring."""
+    begin, end = work.begin[me], work.end[me]
     for k in range(n):
-        i = senders[k]
-        a, b = np.int64(segment[i, key]), np.int64(segment[i, key + 1])
         if k + AHEAD < n:
-            c = np.int64(segment[senders[k + AHEAD], key])
-            prefetch(target, c)
-            prefetch(weight, c)
-            prefetch(weight, c + 16)
-        for e in range(a, b):
-            row[target[e]] += weight[e]
-        events += b - a
-    return events
-
-
-@jit(_nrt=False)
-def scatter_packed(row: Any, senders: Any, segment: Any, key: Any, packed: Any) -> Any:
-    """The same with target and weight in one word, summed in whole numbers."""
-    events: Any = 0
-    n = senders.size
-    for k in range(n):
-        i = senders[k]
-        a, b = np.int64(segment[i, key]), np.int64(segment[i, key + 1])
-        if k + AHEAD < n:
-            c = np.int64(segment[senders[k + AHEAD], key])
-            prefetch(packed, c)
-            prefetch(packed, c + 16)
-        for e in range(a, b):
-            z = packed[e]
-            row[np.uint16(z)] += np.int32(z >> 16)
-        events += b - a
-    return events
-
-
-@jit(_nrt=False)
-def deliver(plan: Any, work: Any, plastic: Any, me: Any, threads: Any, t: Any, side: Any) -> Any:
-    """Add all spikes of this step to the rows of this thread's parts."""
-    events: Any = 0
-    senders = work.all[me, : gather(work, me, threads, side)]
-    columns = plan.delay.size
-    for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
-        width = plan.width[part]
-        for c in range(columns):
-            at = plan.ring_at[part] + ((t + plan.delay[c]) % plan.ring_rows) * width
-            row, key = work.ring[at: at + width], part * columns + c
-            if plan.kind == ROW:
-                events += scatter_rows(row, senders, plan.segment, key, plan.target, plan.weight)
-            elif plan.kind == FULL:
-                events += scatter_full(row, senders, plan.segment, key, plan.target, plan.weight)
+            a, b = np.int64(begin[k + AHEAD]), np.int64(end[k + AHEAD])
+            if plan.kind == PACKED:
+                for e in range(a, b, 16):
+                    prefetch(plan.packed, e)
             else:
-                events += scatter_packed(row, senders, plan.segment, key, plan.packed)
-    if plastic.records.size:
-        events += deliver_plastic(plan, work, plastic, me, senders, t)
-    return events
+                for e in range(a, b, 32):
+                    prefetch(plan.target, e)
+                if plan.kind == FULL:
+                    for e in range(a, b, 16):
+                        prefetch(plan.weight, e)
+        a, b = np.int64(begin[k]), np.int64(end[k])
+        if plan.kind == ROW:
+            add_same(row, plan.target[a: b], plan.weight[work.sender[me, k]])
+        elif plan.kind == FULL:
+            add_each(row, plan.target[a: b], plan.weight[a: b])
+        else:
+            add_packed(row, plan.packed[a: b])
+
+
+@jit(_nrt=False)
+def list_runs(plan: Any, work: Any, me: Any, row: Any, key: Any, senders: Any, n: Any) -> Any:
+    """List where the synapses of the senders with one part and delay lie, behind n that are listed; returns how many are."""
+    begin, end = work.begin[me], work.end[me]
+    for i in senders:
+        a, b = plan.segment[i, key], plan.segment[i, key + 1]
+        if a < b:
+            begin[n], end[n], work.sender[me, n] = a, b, i
+            n += 1
+            if n == RUNS:
+                add_runs(plan, work, me, row, n)
+                n = 0
+    return n
+
+
+@jit(_nrt=False)
+def deliver(plan: Any, work: Any, me: Any, threads: Any, t: Any) -> None:
+    """Add to the row of step t + 1 all that reaches this thread's parts in it: of each delay, what was sent so long before."""
+    columns, slots = plan.delay.size, work.fired.shape[0]
+    for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
+        at = plan.ring_at[part] + ((t + 1) % plan.ring_rows) * plan.width[part]
+        row, n = work.ring[at: at + plan.width[part]], 0
+        for c in range(columns - 1, -1, -1):
+            sent = t + 1 - plan.delay[c]
+            if sent >= 0:
+                key, slot = part * columns + c, sent % slots
+                for q in range(threads):
+                    n = list_runs(plan, work, me, row, key, work.fired[slot, q, : work.found[slot, q * LANE]], n)
+                for q in range(threads):
+                    n = list_runs(plan, work, me, row, key, work.emitted[slot, q, : work.sent[slot, q * LANE]], n)
+        add_runs(plan, work, me, row, n)
 
 
 @jit(nogil=True, _nrt=False)
@@ -685,9 +703,12 @@ def advance(plan: Any, work: Any, plastic: Any, kept: Any, me: int, threads: int
     """Run the steps begin .. begin + steps - 1, or fewer where the room for spikes may run out; returns how many."""
     for now in range(steps):
         t = begin + now
-        side = t & 1
-        work.found[side, me * LANE] = update(plan, work, plastic, kept, me, t, now, work.fired[side, me])
-        work.sent[side, me * LANE] = emit(plan, work, me, t, work.emitted[side, me])
+        slot = t % work.fired.shape[0]
+        found = update(plan, work, plastic, kept, me, t, now, work.fired[slot, me])
+        sent = emit(plan, work, me, t, work.emitted[slot, me])
+        work.found[slot, me * LANE], work.sent[slot, me * LANE] = found, sent
+        kept.events[me * LANE] += leaving(work.fired[slot, me, :found], plan.segment)
+        kept.events[me * LANE] += leaving(work.emitted[slot, me, :sent], plan.segment)
         for i in range(plan.thread_trace[me], plan.thread_trace[me + 1]):
             kept.trace[now, i] = work.state[plan.trace_index[i]]
         most = work.fired.shape[2]
@@ -695,7 +716,10 @@ def advance(plan: Any, work: Any, plastic: Any, kept: Any, me: int, threads: int
         if full or kept.kept[me * LANE] + most > room:
             work.sync[LANE] = t
         meet(work, threads, now + 1, plan.yield_)
-        kept.events[me * LANE] += deliver(plan, work, plastic, me, threads, t, side)
+        deliver(plan, work, me, threads, t)
+        if plastic.records.size:
+            senders = work.all[me, : gather(work, me, threads, slot)]
+            kept.events[me * LANE] += deliver_plastic(plan, work, plastic, me, senders, t)
         if work.sync[LANE] == t:
             return now + 1
     return steps

@@ -69,7 +69,8 @@ class Layout:
         self.bound = self._bounds(threads)
         self.segments, self.width = self._segments()
         self.delays = self._delays()
-        self.ring_rows = 1 + max([s.steps(network.time.dt)[1] for s in network.synapses], default=0)
+        self.slots = 1 + int(self.delays.max(initial=1))
+        self.ring_rows = 1 + max([s.steps(network.time.dt)[1] for s in self.plastic], default=0)
 
     def _is_dense(self, s: Synapses) -> bool:
         source = self.network.population(s.source).source
@@ -140,7 +141,7 @@ class Layout:
         rows = int(self.first_sender[-1]) * (4 * (keys + 1) + 16)
         listed = max([8 * s.connect.expected(*self._sizes(s), s.source == s.target) for s in self.wired
                       if isinstance(s.connect, (FixedIndegree, Pairs))], default=0)
-        ring = self.ring_rows * sum(self.width) * self.dtype.itemsize
+        ring = self.ring_rows * sum(self.width) * self.dtype.itemsize + self.slots * int(self.first_sender[-1]) * 4
         states = sum(p.size * (len(p.rule.states) if p.rule else 0) for p in self.ruled) * self.dtype.itemsize
         return int(self.expected() * self.synapse_bytes() + rows + listed + ring + states)
 
@@ -328,7 +329,7 @@ def connections(network: Network, which: Synapses) -> Connections:
     """The synapses that a simulation of this network draws (or is given) for one of `network.synapses`."""
     layout = Layout(network, 1, "double")
     layout.bound, layout.segments = np.array([0, layout.neurons], np.int64), []  # one part, whose codes are neurons
-    layout.delays = np.arange(layout.ring_rows)
+    layout.delays = np.arange(which.steps(network.time.dt)[1] + 1)
     draws = _draws(layout, [which], {}, 1)
     record = draws.records[0]
     draws = draws._replace(delta=np.full((1, 1), -record["first"]))

@@ -20,6 +20,7 @@ from snnsim.engine.advance import (
     LANE,
     POISSON,
     POISSON_EACH,
+    RUNS,
     SEGMENT,
     Plan,
     Work,
@@ -93,6 +94,9 @@ class Planner:
         self.parts = len(layout.bound) - 1
         self.item = self.dtype.itemsize
         self.thread_part = np.array([self.parts * k // threads for k in range(threads + 1)], np.int64)
+        self.thread_neuron = layout.bound[self.thread_part]  # who sends for which thread: neurons, and senders of sources
+        begin, end = layout.neurons, int(layout.first_sender[-1])
+        self.thread_source = [begin + (end - begin) * k // threads for k in range(threads + 1)]
         self.state_at, total = [], 0
         for p in layout.ruled:
             assert p.rule is not None
@@ -167,7 +171,6 @@ class Planner:
         padded = -(-widths // 16) * 16
         self.ring_at = np.cumsum(padded * layout.ring_rows) - padded * layout.ring_rows
         emitters, thread_emitter, given_step, given_sender = self._emitters()
-        self.emitters = emitters
         thread_trace, trace_index = self._traces(traced)
         unpack = np.ones((max(len(segments), 1), 8), self.dtype)
         if rows.kind == PACKED:
@@ -229,10 +232,9 @@ class Planner:
         """Sources with rows, and given spikes by step. Threads take turns in the order of senders, so that all lists of
         spikes together are in that order."""
         layout, found, steps, senders = self.layout, [], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
-        begin, end = int(layout.first_sender[len(layout.ruled)]), int(layout.first_sender[-1])
         thread_emitter, given = [0], 0
         for k in range(self.threads):
-            from_, to = (begin + (end - begin) * (k + i) // self.threads for i in (0, 1))
+            from_, to = self.thread_source[k], self.thread_source[k + 1]
             for n, p in enumerate(layout.senders[len(layout.ruled):], len(layout.ruled)):
                 first = int(layout.first_sender[n])
                 low, high = max(from_ - first, 0), min(to - first, p.size)
@@ -281,16 +283,19 @@ class Planner:
                 if e["kind"] == POISSON:
                     emitted[k] += int(e["n"]) * int(e["least"] + e["thresholds"])
                 elif e["kind"] == POISSON_EACH:
-                    emitted[k] += int(e["n"]) * 4 * MOST_EACH
+                    mean = plan.mean[e["table"]: e["table"] + e["n"]]
+                    emitted[k] += int(np.sum(mean + 10.0 * np.sqrt(mean) + 10.0))  # more is rarer than 2**-32
                 else:
                     steps = plan.given_step[e["list"]: e["stop"]]
                     emitted[k] += int(np.bincount(np.unique(steps, return_inverse=True)[1]).max(initial=0))
-        ring = int((-(-plan.width // 16) * 16).sum()) * layout.ring_rows
+        ring, slots = int((-(-plan.width // 16) * 16).sum()) * layout.ring_rows, layout.slots
         receptors = max([len(r) for r in layout.receptors], default=1)
         return Work(aligned(max(ring, 1), np.int32 if plan.kind == PACKED else self.dtype), self.state,
-                    np.empty((2, threads, most + 8), np.int32), np.zeros((2, threads * LANE), np.int64),
-                    np.empty((2, threads, max(emitted) + 8), np.int32), np.zeros((2, threads * LANE), np.int64),
-                    np.empty((threads, threads * (most + max(emitted)) + 16), np.int32),
+                    np.empty((slots, threads, most + 8), np.int32), np.zeros((slots, threads * LANE), np.int64),
+                    np.empty((slots, threads, max(emitted) + 8), np.int32), np.zeros((slots, threads * LANE), np.int64),
+                    np.empty((threads, threads * (most + max(emitted)) + 16 if layout.plastic else 0), np.int32),
+                    np.empty((threads, RUNS), np.uint32), np.empty((threads, RUNS), np.uint32),
+                    np.empty((threads, RUNS), np.int32),
                     np.array(plan.emitters["list"], np.int64), np.empty((threads, max(receptors, 1), BLOCK), self.dtype),
                     np.empty((threads, BLOCK), np.float32), np.empty((threads, BLOCK), np.uint32),
                     np.zeros((threads, BLOCK + 8), np.uint8), np.empty((threads, BLOCK), np.int32),

@@ -177,6 +177,9 @@ class Simulation:
                 for k, receptor in enumerate(self._layout.receptors[i]):
                     under_way = np.concatenate([self._ring(g, k) for g in self._layout.segments if g.population == i], 1)
                     f.create_dataset(f"under_way/{i}/{receptor}", data=under_way)
+            lists = [self._sent_in(step) for step in self._remembered_steps()]
+            f.create_dataset("sent/count", data=np.array([len(senders) for senders in lists], np.int64))
+            f.create_dataset("sent/sender", data=np.concatenate([np.zeros(0, np.int32), *lists]))
             for i, slow in enumerate(self._slow):
                 f.create_dataset(f"modulations/{i}/state", data=slow.state)
                 f.create_dataset(f"modulations/{i}/count", data=slow.count)
@@ -211,6 +214,7 @@ class Simulation:
                         if g.population == i:
                             loaded._fill(loaded._ring(g, k), under_way[:, g.low: g.high], path)
             loaded.step = int(f.attrs["step"])
+            loaded._load_sent(f["sent"], path)
             for i, slow in enumerate(loaded._slow):
                 loaded._fill(slow.state, read_array(f[f"modulations/{i}"], "state", path), path)
                 loaded._fill(slow.count, read_array(f[f"modulations/{i}"], "count", path), path)
@@ -237,6 +241,32 @@ class Simulation:
             self._plastic = with_room(self._plastic, 2 * self._plastic.pending.shape[1])
         remember_again(self._layout, self._plastic, spikes)
         self._plastic.seen[:] = self.step - 1
+
+    def _remembered_steps(self) -> range:
+        """The steps whose spikes are still under way along the longest delay, or were until now."""
+        return range(max(0, self.step - self._layout.slots + 1), self.step)
+
+    def _sent_in(self, step: int) -> Array:
+        """The senders of the spikes of one of these steps: neurons, then sources, each rising."""
+        slot, work = step % self._layout.slots, self._work
+        return np.concatenate([lists[slot, q, : count[slot, q * LANE]] for lists, count in
+                               ((work.fired, work.found), (work.emitted, work.sent)) for q in range(self.threads)])
+
+    def _load_sent(self, group: h5py.Group, path: str | os.PathLike[str]) -> None:
+        count, sender = read_array(group, "count", path), read_array(group, "sender", path)
+        steps = self._remembered_steps()
+        if count.shape != (len(steps),) or np.any(count < 0) or sender.shape != (count.sum(),) or np.any(
+                (sender < 0) | (sender >= self._layout.first_sender[-1])):
+            raise ValueError(f"{path} is damaged: its lists of spikes under way do not fit")
+        for step, senders in zip(steps, np.split(sender, np.cumsum(count)[:-1]), strict=True):
+            slot = step % self._layout.slots
+            for lists, number, ends in ((self._work.fired, self._work.found, self._planner.thread_neuron),
+                                        (self._work.emitted, self._work.sent, self._planner.thread_source)):
+                for q in range(self.threads):
+                    mine = senders[(senders >= ends[q]) & (senders < ends[q + 1])]
+                    if len(mine) > lists.shape[2]:
+                        raise ValueError(f"{path} is damaged: it holds more spikes of a step than there can be")
+                    lists[slot, q, : len(mine)], number[slot, q * LANE] = mine, len(mine)
 
     def _ring(self, g: Segment, receptor: int) -> Array:
         """What is under way to a receptor of a segment: [ring rows, neurons], a view."""
