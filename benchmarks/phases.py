@@ -52,6 +52,7 @@ def noise(plan, work, me, t):
 @njit(nogil=True)
 def timed(plan, work, plastic, kept, me, threads, begin, steps, at, events):
     """The loop of advance.py with a clock between its parts. at [thread, step, 5]; events [thread, step]."""
+    rounds = 0
     for now in range(steps):
         t = begin + now
         slot = t % work.fired.shape[0]
@@ -62,7 +63,9 @@ def timed(plan, work, plastic, kept, me, threads, begin, steps, at, events):
         work.sent[slot, me * LANE] = emit(plan, work, me, t, work.emitted[slot, me])
         events[me, now] = leaving(work.fired[slot, me, : work.found[slot, me * LANE]], plan.segment)
         at[me, now, 2] = cycles()
-        meet(work, threads, now + 1, plan.yield_)
+        if (t + 1) % plan.together == 0:
+            rounds += 1
+            meet(work, me, threads, rounds, t, plan.yield_)
         at[me, now, 3] = cycles()
         deliver(plan, work, me, threads, t)
         at[me, now, 4] = cycles()

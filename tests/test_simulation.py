@@ -185,7 +185,7 @@ def test_room_for_spikes_grows():
     network = Network((Population.of("a", 300, neuron, 1.0), Population("c", (1,), source=StepCurrent([0.0], [1.0]))),
                       synapses=(Synapses("c", "a", AllToAll()),))
     simulation = Simulation(network, threads=2)
-    simulation._room = 2 * simulation._work.fired.shape[2]
+    simulation._room = 2 * simulation._work.fired.shape[2] * simulation._layout.together
     recording = simulation.run(1000.0)
     assert len(recording.spikes["a"]) == 999 * 300 == recording.counts["a"].sum()
     assert np.array_equal(recording.spikes["a"].step, np.repeat(np.arange(1, 1000), 300))

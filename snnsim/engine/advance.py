@@ -1,9 +1,9 @@
 """The loop of a simulation of populations: all steps, all neurons and synapses of the parts that a thread owns.
 
-In a step, a thread updates its neurons: what arrives now is a row of inputs; spikes go into its list. Then all threads
-wait for each other, and each one adds to its row of the next step what reaches its own targets then: for each delay, the
-synapses with that delay of those that sent so long before. The row stays in the cache, and nothing else is under way but
-the lists of the last steps. A list is written again only when the longest delay is over, so that one wait a step is enough.
+In a step, a thread updates its neurons: what arrives now is a row of inputs; spikes go into its list. Then it adds to its
+row of the next step what reaches its own targets then: for each delay, the synapses with that delay of those that sent so
+long before. The row stays in the cache, and nothing else is under way but the lists of the last steps. Threads wait for
+each other only as often as the shortest delay asks for, and a list is written again only when no other needs it.
 
 A target's additions come in the order of steps, senders and drawing, whatever the number of threads: sums are the same bit
 for bit. What plastic synapses send depends on when it is sent, so that it is added at once to one of several rows, a ring.
@@ -54,6 +54,7 @@ class Plan(NamedTuple):
     thread_part: Any  # int64 [threads + 1]: the parts of each thread
     ring_at: Any  # int64 [parts]: where a part's ring begins
     width: Any  # int64 [parts]: the length of its rows
+    together: int  # steps after which threads wait for each other
     ring_rows: int  # 1, or where synapses are plastic more than their longest delay
     call: Any  # int64: for each segment the words of its kernel's call, for its first neuron
     stride: Any  # int64: what each word grows by from neuron to neuron
@@ -79,7 +80,7 @@ class Plan(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What changes."""
+    """What changes. What two threads write lies a cache line apart, or it would go back and forth between the cores."""
 
     ring: Any  # what reaches each input in the next step (or steps, from plastic synapses): [ring_rows, width] of each part
     state: Any  # all states
@@ -95,10 +96,10 @@ class Work(NamedTuple):
     buffer: Any  # per thread: inputs of a block, where they are not the ring itself
     count: Any  # float32 [threads, BLOCK]
     random: Any  # uint32 [threads, BLOCK]
-    flag: Any  # uint8 [threads, BLOCK + 8]
-    hits: Any  # int32 [threads, BLOCK]
-    call: Any  # int64 [threads, 64]
-    sync: Any  # int64: arrivals at the barrier; LANE words on, the step to stop after
+    flag: Any  # uint8 [threads, at least BLOCK + 8]
+    hits: Any  # int32 [threads, at least BLOCK]
+    call: Any  # int64 [threads, words of a call]
+    sync: Any  # int64 [threads * LANE]: how often a thread has come to where all wait; then the step to stop after, or -1
 
 
 class Plastic(NamedTuple):
@@ -153,25 +154,26 @@ def invoke(_: Any, address: Any, argument: Any) -> Any:
 
 
 @intrinsic
-def arrive(_: Any, counter: Any) -> Any:
-    """Add 1 to the first word of an int64 array, so that all threads see it and all that was written before it."""
+def tell(_: Any, word: Any, value: Any) -> Any:
+    """Set the first word of an int64 array, so that who sees it sees all that was written before it."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
-        return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "acq_rel")
+        builder.store_atomic(args[1], array.data, "release", 8)
+        return context.get_dummy_value()
 
-    return types.int64(counter), codegen
+    return types.void(word, types.int64), codegen
 
 
 @intrinsic
-def arrived(_: Any, counter: Any) -> Any:
-    """The first word of an int64 array, as other threads left it."""
+def told(_: Any, word: Any) -> Any:
+    """The first word of an int64 array, as another thread left it."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
         return builder.load_atomic(array.data, "acquire", 8)
 
-    return types.int64(counter), codegen
+    return types.int64(word), codegen
 
 
 @intrinsic
@@ -212,16 +214,20 @@ def random_bits(_: Any, neuron: Any, key: Any) -> Any:
 
 
 @jit(_nrt=False)
-def meet(work: Any, threads: Any, round_: Any, yield_: Any) -> None:
-    """Wait until all threads have come here for the round_-th time."""
-    if threads == 1:
-        return
-    arrive(work.sync)
-    spins = 0
-    while arrived(work.sync) < threads * round_:
-        spins += 1
-        if spins > 4096:  # where threads share a core, the others need it
-            invoke(yield_, 0)
+def meet(work: Any, me: Any, threads: Any, round_: Any, t: Any, yield_: Any) -> Any:
+    """Wait until all threads have come here for the round_-th time; returns how many ask to stop after step t. Each writes to
+    words of its own and reads the others': a word that all would count in goes back and forth between the cores."""
+    tell(work.sync[me * LANE:], round_)
+    stop = 0
+    for q in range(threads):
+        spins = 0
+        while told(work.sync[q * LANE:]) < round_:
+            spins += 1
+            if spins > 4096:  # where threads share a core, the others need it
+                invoke(yield_, 0)
+        if work.sync[q * LANE + 1] == t:
+            stop += 1
+    return stop
 
 
 @jit(_nrt=False)
@@ -232,11 +238,17 @@ def mixed(z: Any) -> Any:
 
 
 @jit(_nrt=False)
-def count_of_eight(u: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
-    """How many of eight thresholds the number exceeds."""
-    one, zero = np.float32(1.0), np.float32(0.0)
-    return (((one if u > a else zero) + (one if u > b else zero)) + ((one if u > c else zero) + (one if u > d else zero))) \
-        + (((one if u > e else zero) + (one if u > f else zero)) + ((one if u > g else zero) + (one if u > h else zero)))
+def count_of_eight(least: Any, u: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+    """least, and 1 more for each of eight rising thresholds that the number exceeds. Numbers are chosen, not added: that is
+    an instruction less for each."""
+    count = least + np.float32(1.0) if u > a else least
+    count = least + np.float32(2.0) if u > b else count
+    count = least + np.float32(3.0) if u > c else count
+    count = least + np.float32(4.0) if u > d else count
+    count = least + np.float32(5.0) if u > e else count
+    count = least + np.float32(6.0) if u > f else count
+    count = least + np.float32(7.0) if u > g else count
+    return least + np.float32(8.0) if u > h else count
 
 
 @jit(_nrt=False, pipeline_class=NoAlias)
@@ -246,14 +258,14 @@ def begin_count(count: Any, random: Any, key: Any, first: Any, least: Any, a: An
     for j in range(count.size):
         u = random_bits(first + j, key)
         random[j] = u
-        count[j] = least + count_of_eight(u, a, b, c, d, e, f, g, h)
+        count[j] = count_of_eight(least, u, a, b, c, d, e, f, g, h)
 
 
 @jit(_nrt=False, pipeline_class=NoAlias)
 def count_eight(count: Any, random: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> None:
     """Add to each count how many of eight more thresholds its random number exceeds."""
     for j in range(count.size):
-        count[j] += count_of_eight(random[j], a, b, c, d, e, f, g, h)
+        count[j] += count_of_eight(np.float32(0.0), random[j], a, b, c, d, e, f, g, h)
 
 
 @jit(_nrt=False, pipeline_class=NoAlias)
@@ -701,6 +713,7 @@ def deliver(plan: Any, work: Any, me: Any, threads: Any, t: Any) -> None:
 @jit(nogil=True, _nrt=False)
 def advance(plan: Any, work: Any, plastic: Any, kept: Any, me: int, threads: int, begin: int, steps: int, room: int) -> int:
     """Run the steps begin .. begin + steps - 1, or fewer where the room for spikes may run out; returns how many."""
+    rounds, stop = 0, 0
     for now in range(steps):
         t = begin + now
         slot = t % work.fired.shape[0]
@@ -711,16 +724,18 @@ def advance(plan: Any, work: Any, plastic: Any, kept: Any, me: int, threads: int
         kept.events[me * LANE] += leaving(work.emitted[slot, me, :sent], plan.segment)
         for i in range(plan.thread_trace[me], plan.thread_trace[me + 1]):
             kept.trace[now, i] = work.state[plan.trace_index[i]]
-        most = work.fired.shape[2]
-        full = plastic.spikes[me * LANE] + most * plastic.records.size > plastic.pending.shape[1]
-        if full or kept.kept[me * LANE] + most > room:
-            work.sync[LANE] = t
-        meet(work, threads, now + 1, plan.yield_)
+        if (t + 1) % plan.together == 0:
+            most = work.fired.shape[2] * plan.together
+            full = plastic.spikes[me * LANE] + most * plastic.records.size > plastic.pending.shape[1]
+            if full or kept.kept[me * LANE] + most > room:
+                work.sync[me * LANE + 1] = t
+            rounds += 1
+            stop = meet(work, me, threads, rounds, t, plan.yield_)
         deliver(plan, work, me, threads, t)
         if plastic.records.size:
             senders = work.all[me, : gather(work, me, threads, slot)]
             kept.events[me * LANE] += deliver_plastic(plan, work, plastic, me, senders, t)
-        if work.sync[LANE] == t:
+        if stop:
             return now + 1
     return steps
 

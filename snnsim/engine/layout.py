@@ -32,6 +32,8 @@ LARGEST = 32_767  # of a packed weight
 MOST_NEURONS = 2**31 - 1
 LARGEST_SUM = 2**31 - 1
 ROWS_A_TASK = 512
+LINE = 16  # neurons whose states fill a cache line
+MOST_TOGETHER = 16  # steps between two waits of threads
 INITIAL, SYNAPSES, SPIKES = range(3)  # what random numbers are for
 
 
@@ -69,7 +71,9 @@ class Layout:
         self.bound = self._bounds(threads)
         self.segments, self.width = self._segments()
         self.delays = self._delays()
-        self.slots = 1 + int(self.delays.max(initial=1))
+        # what is sent in so many steps reaches no one in them; where synapses are plastic, all hear of a spike at once
+        self.together = 1 if self.plastic else min(int(self.delays.min(initial=MOST_TOGETHER)), MOST_TOGETHER)
+        self.slots = self.together + int(self.delays.max(initial=1))
         self.ring_rows = 1 + max([s.steps(network.time.dt)[1] for s in self.plastic], default=0)
 
     def _is_dense(self, s: Synapses) -> bool:
@@ -87,9 +91,13 @@ class Layout:
         inputs = sum(p.size * len(r) for p, r in zip(self.ruled, self.receptors, strict=True))
         most = max([len(r) for r in self.receptors], default=1)
         parts = threads
-        while inputs and -(-self.neurons // parts) * most > CODES:
+        while inputs and (-(-self.neurons // parts) + LINE) * most > CODES:
             parts += threads
-        return np.linspace(0, self.neurons, parts + 1).astype(np.int64)
+        bound = np.linspace(0, self.neurons, parts + 1).astype(np.int64)
+        if self.neurons >= 16 * LINE * parts:  # so that no two threads write to one cache line
+            first = self.first[np.searchsorted(self.first, bound, "right") - 1]
+            bound = first + (bound - first) // LINE * LINE
+        return bound
 
     def _segments(self) -> tuple[list[Segment], list[int]]:
         """The segments in order of part and population, and the width of each part's row."""

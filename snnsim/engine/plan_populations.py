@@ -178,11 +178,11 @@ class Planner:
             for n, g in enumerate(layout.segments):
                 for k, receptor in enumerate(layout.receptors[g.population]):
                     unpack[n, k] = 1.0 / scales.get((layout.ruled[g.population].name, receptor), 1.0)
-        return Plan(segments, part_segment.astype(np.int64), self.thread_part, self.ring_at, widths, layout.ring_rows,
-                    np.array(call, np.int64), np.array(stride, np.int64), np.array(drives, DRIVE), self.threshold.array(),
-                    self.mean.array(), self.number.array(), self.time.array(), emitters, thread_emitter, given_step,
-                    given_sender, layout.delays, rows.kind, rows.segment, rows.target, rows.weight, rows.packed, unpack,
-                    _yield_address(), trace_index, thread_trace)
+        return Plan(segments, part_segment.astype(np.int64), self.thread_part, self.ring_at, widths, layout.together,
+                    layout.ring_rows, np.array(call, np.int64), np.array(stride, np.int64), np.array(drives, DRIVE),
+                    self.threshold.array(), self.mean.array(), self.number.array(), self.time.array(), emitters,
+                    thread_emitter, given_step, given_sender, layout.delays, rows.kind, rows.segment, rows.target,
+                    rows.weight, rows.packed, unpack, _yield_address(), trace_index, thread_trace)
 
     def _drives(self, target: str, receptors: tuple[str, ...], low: int) -> list[tuple[Any, ...]]:
         """What adds to every neuron of a segment that begins at neuron `low` of the target."""
@@ -298,9 +298,9 @@ class Planner:
                     np.empty((threads, RUNS), np.int32),
                     np.array(plan.emitters["list"], np.int64), np.empty((threads, max(receptors, 1), BLOCK), self.dtype),
                     np.empty((threads, BLOCK), np.float32), np.empty((threads, BLOCK), np.uint32),
-                    np.zeros((threads, BLOCK + 8), np.uint8), np.empty((threads, BLOCK), np.int32),
-                    np.zeros((threads, max([int(w) for w in plan.segments["words"]], default=1) + 8), np.int64),
-                    np.zeros(2 * LANE, np.int64))
+                    np.zeros((threads, BLOCK + 8 * LANE), np.uint8), np.empty((threads, BLOCK + 2 * LANE), np.int32),
+                    np.zeros((threads, max([int(w) for w in plan.segments["words"]], default=1) + LANE), np.int64),
+                    np.zeros(threads * LANE, np.int64))
 
 
 class Noise(NamedTuple):

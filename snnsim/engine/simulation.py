@@ -114,7 +114,7 @@ class Simulation:
         self._slow = [Slow(m, self._layout, self._planner) for m in network.modulations]
         move(self._slow)
         self._work = self._planner.work(self._plan)
-        self._room = max(ROOM, 2 * self._work.fired.shape[2])
+        self._room = max(ROOM, 2 * self._work.fired.shape[2] * self._layout.together)
         room = max(ROOM, 4 * self._work.fired.shape[2] * len(self._layout.plastic)) if self._layout.plastic else 0
         self._plastic = plan_plastic(self._layout, plastic, self.threads, room)
 
@@ -315,7 +315,7 @@ class Simulation:
         kept = Kept(np.empty((threads, self._room), np.int32), np.empty((threads, self._room), np.int32),
                     np.zeros(threads * LANE, np.int64), np.zeros((threads, steps, populations), np.int32),
                     np.empty((steps, len(self._plan.trace_index)), self._layout.dtype), np.zeros(threads * LANE, np.int64))
-        self._work.sync[:] = 0, *[0] * (LANE - 1), -1, *[0] * (LANE - 1)
+        self._work.sync[::LANE], self._work.sync[1::LANE] = 0, -1
         done = self._together(pool, lambda k: advance(self._plan, self._work, self._plastic, kept, k, threads, self.step, steps,
                                                       self._room))
         self.step += done
