@@ -3,6 +3,7 @@
 import typer
 
 from benchmarks import (
+    agreement,
     brunel,
     coba,
     cuba,
@@ -18,7 +19,8 @@ from benchmarks import (
 
 BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scaling": scaling.scaling, "startup": startup.startup,
               "brunel": brunel.brunel, "cuba": cuba.cuba, "coba": coba.coba, "microcircuit": microcircuit.microcircuit,
-              "generality": generality.generality, "phases": phases.phases, "layout": layout_picture.layout}
+              "agreement": agreement.agreement, "generality": generality.generality, "phases": phases.phases,
+              "layout": layout_picture.layout}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

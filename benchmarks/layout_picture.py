@@ -12,6 +12,7 @@ from snnsim.engine.layout import Layout, build
 from snnsim.neurons import LIF
 
 SENDER = 2
+FIRED = ((0, 3), (SENDER, 2), (4, 1))  # of population E, and how many steps before the row that is drawn
 COLOURS = ("#3b76b8", "#d9822b")  # of the two parts
 PALE = ("#dbe7f4", "#fae6d1")
 Plot = Annotated[Path, typer.Option(help="Write the picture here, for example docs/layout.png.")]
@@ -25,7 +26,7 @@ def network() -> Network:
 
 
 def layout(plot: Plot) -> None:
-    """The picture of docs/populations.md: neurons, one sender's row, and the ring."""
+    """The picture of docs/populations.md: neurons, one sender's row, and the input of a step."""
     import matplotlib
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
@@ -35,8 +36,8 @@ def layout(plot: Plot) -> None:
         ax.set_axis_off()
     made = Layout(network(), 2, "single")
     _neurons(top, made)
-    places = _row(middle, made)
-    _ring(bottom, made, places)
+    _row(middle, made)
+    _sum(bottom, made)
     figure.savefig(plot, dpi=130)
 
 
@@ -71,18 +72,17 @@ def _neurons(ax: Any, made: Layout) -> None:
                 color=COLOURS[part])
 
 
-def _row(ax: Any, made: Layout) -> list[tuple[int, int, dict[int, str]]]:
-    """One sender's row; returns part, delay and what is added to which code, for each of its segments."""
+def _row(ax: Any, made: Layout) -> None:
+    """One sender's row."""
     rows = build(made, 2)
     ax.set_xlim(-1.6, 15)
     ax.set_ylim(-0.5, 4.0)
     _title(ax, f"The row of one sender (E{SENDER})",
            "all its synapses, whatever their targets, sorted by (part, delay); a segment is one run of memory", 3.6)
-    columns, x, places = len(made.delays), 0.0, []
+    columns, x = len(made.delays), 0.0
     for key in range(2 * columns):
         part, delay = key // columns, int(made.delays[key % columns])
         a, b = int(rows.segment[SENDER, key]), int(rows.segment[SENDER, key + 1])
-        places.append((part, delay, {int(rows.target[e]): f"+{rows.weight[e]:.1f}" for e in range(a, b)}))
         for e in range(a, b):
             _cell(ax, x + e - a, 1, str(rows.target[e]), PALE[part], COLOURS[part])
             _cell(ax, x + e - a, 0, f"{rows.weight[e]:.1f}", "white", COLOURS[part], fontsize=7.5)
@@ -91,27 +91,37 @@ def _row(ax: Any, made: Layout) -> list[tuple[int, int, dict[int, str]]]:
         x += b - a + (0.35 if key % columns < columns - 1 else 1.0)
     ax.text(-0.1, 1.5, "code", ha="right", va="center", fontsize=7.5, color="#444444")
     ax.text(-0.1, 0.5, "weight", ha="right", va="center", fontsize=7.5, color="#444444")
-    return places
 
 
-def _ring(ax: Any, made: Layout, places: list[tuple[int, int, dict[int, str]]]) -> None:
+def _sum(ax: Any, made: Layout) -> None:
+    """The row of the next step: of each list of the last steps, the synapses with that delay."""
+    rows = build(made, 2)
     ax.set_xlim(-1.6, 15)
-    ax.set_ylim(-1.3, 5.9)
-    rows = made.ring_rows
-    _title(ax, f"The ring, at a step t in which E{SENDER} fires",
-           "one row for each step to come; each segment goes into the row of its delay, which stays in the cache", 5.55)
-    for step in range(rows):
-        y = rows - 1.0 - step + 0.35 * (step == 0)
-        ax.text(-0.1, y + 0.47, "t" if step == 0 else f"t + {step}", ha="right", va="center", fontsize=8.5)
-        for part, width in enumerate(made.width):
-            hit = next((added for p, delay, added in places if p == part and delay == step), {})
-            for code in range(width):
-                face = "#e4e4e4" if step == 0 else COLOURS[part] if code in hit else PALE[part]
-                _cell(ax, code + part * (made.width[0] + 2), y, hit.get(code, ""), face, COLOURS[part], color="white",
-                      fontweight="bold")
-    end = sum(made.width) + 2.3
-    ax.text(end, rows - 0.2, "read by the update,\nthen 0: row t + 4", fontsize=8, color="#444444", va="center")
-    ax.text(end, (rows - 1) / 2, "filled by\nthe delivery", fontsize=8, color="#444444", va="center")
-    ax.text(0, -0.35, "A step of a thread: update its neurons and list those that fire; wait for the other threads; then,\n"
-            "for each of its parts, each delay and each spike of all threads: add the segment to the row of the ring.",
-            fontsize=8.5, va="top")
+    ax.set_ylim(-1.6, 5.9)
+    _title(ax, "The input of step t + 1",
+           "of those that fired d steps before, the segment of delay d; their sum is one row, which stays in the cache", 5.55)
+    columns, total = len(made.delays), {(part, code): 0.0 for part, width in enumerate(made.width) for code in range(width)}
+    for y, (sender, delay) in zip((3.35, 2.35, 1.35), FIRED, strict=True):
+        ax.text(-0.1, y + 0.47, f"delay {delay}", ha="right", va="center", fontsize=8.5)
+        for part in range(len(made.width)):
+            key = part * columns + delay - 1
+            a, b = int(rows.segment[sender, key]), int(rows.segment[sender, key + 1])
+            hit = dict(zip(rows.target[a:b].tolist(), rows.weight[a:b].tolist(), strict=True))
+            _cells(ax, made, part, y, hit)
+            for code, weight in hit.items():
+                total[part, code] += weight
+        ax.text(sum(made.width) + 2.3, y + 0.47, f"E{sender}, fired in t{f' - {delay - 1}' if delay > 1 else ''}", fontsize=8,
+                va="center", color="#444444")
+    for part in range(len(made.width)):
+        _cells(ax, made, part, 0.0, {code: w for (p, code), w in total.items() if p == part and w})
+    ax.text(-0.1, 0.47, "t + 1", ha="right", va="center", fontsize=8.5)
+    ax.text(sum(made.width) + 2.3, 0.47, "read by the update,\nthen 0", fontsize=8, color="#444444", va="center")
+    ax.text(0, -0.35, "A step of a thread: update its neurons and list those that fire; then, for each of its parts, list the "
+            "segments that are due,\nfrom the longest delay to the shortest, and add them up. Threads wait for each other once "
+            "in as many steps as the shortest delay has.", fontsize=8.5, va="top")
+
+
+def _cells(ax: Any, made: Layout, part: int, y: float, hit: dict[int, float]) -> None:
+    for code in range(made.width[part]):
+        text, face = (f"{hit[code]:.1f}", COLOURS[part]) if code in hit else ("", PALE[part])
+        _cell(ax, code + part * (made.width[0] + 2), y, text, face, COLOURS[part], color="white", fontweight="bold")

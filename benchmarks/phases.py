@@ -67,7 +67,7 @@ def timed(plan, work, plastic, kept, me, threads, begin, steps, at, events):
             rounds += 1
             meet(work, me, threads, rounds, t, plan.yield_)
         at[me, now, 3] = cycles()
-        deliver(plan, work, me, threads, t)
+        deliver(plan, work, me, t)
         at[me, now, 4] = cycles()
 
 

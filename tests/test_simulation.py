@@ -116,6 +116,36 @@ def test_spikes_do_not_depend_on_threads_chunks_or_what_is_recorded(precision):
     assert digest(1, [60.0], record=["E"], traces={"I": ("v", [0, 100])}) == wanted
 
 
+def distant(later):
+    """The same with all delays some ms longer, so that threads need not wait for each other in each step."""
+
+    def moved(delay):
+        return replace(delay, mean=delay.mean + later, low=delay.low + later, high=delay.high + later) if isinstance(
+            delay, Normal) else replace(delay, low=delay.low + later, high=delay.high + later) if isinstance(
+            delay, Uniform) else delay + later
+
+    network = small()
+    return replace(network, synapses=tuple(s if s.source in ("noise", "current") else replace(s, delay=moved(s.delay))
+                                           for s in network.synapses))
+
+
+@pytest.mark.parametrize("later", [0.6, 2.5])
+def test_threads_that_seldom_meet_and_saves_between_their_meetings(tmp_path, later):
+    network = distant(later)
+    wanted = Simulation(network, threads=1).run(60.0)
+    assert len(wanted.spikes["E"]) > 1000
+    for threads, before in ((2, 0.1), (3, 7.7), (8, 20.5)):
+        simulation = Simulation(network, threads=threads)
+        simulation.run(before)
+        simulation.save(tmp_path / "s.h5")
+        for s in (simulation, Simulation.load(tmp_path / "s.h5", threads=threads - 1)):
+            after = s.run(60.0 - before)
+            for name, train in wanted.spikes.items():
+                late = train.step >= after.start
+                assert np.array_equal(after.spikes[name].step, train.step[late])
+                assert np.array_equal(after.spikes[name].neuron, train.neuron[late])
+
+
 def test_packed_sums_do_not_overflow_where_everything_arrives_at_once():
     """100,000 inputs of full weight in one step: 1e5 x 32767 would pass 32 bits."""
     neuron = LIF(tau=0.01, theta=1e6)
@@ -152,6 +182,14 @@ def test_a_damaged_save_is_refused_with_its_name(tmp_path):
         f["states/0/v"] = np.zeros(3)
     with pytest.raises(ValueError, match=r"s\.h5 is damaged: it holds float64 \(3,\) where float32 \(400,\) belong"):
         Simulation.load(path, threads=1)
+    simulation = Simulation(small(), threads=1)
+    simulation.run(5.0)
+    for name, values in (("sender", 10**6), ("sender", -1), ("count", -1), ("count", 10**6)):
+        simulation.save(path)
+        with h5py.File(path, "a") as f:
+            f["sent"][name][:] = values
+        with pytest.raises(ValueError, match=r"s\.h5 is damaged: its lists of spikes under way do not fit"):
+            Simulation.load(path, threads=1)
     snnsim.save_network(small(), path)
     with pytest.raises(ValueError, match=r"s\.h5 is not a saved simulation of snnsim .* its format is 'snnsim network'"):
         Simulation.load(path, threads=1)

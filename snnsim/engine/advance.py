@@ -99,7 +99,8 @@ class Work(NamedTuple):
     flag: Any  # uint8 [threads, at least BLOCK + 8]
     hits: Any  # int32 [threads, at least BLOCK]
     call: Any  # int64 [threads, words of a call]
-    sync: Any  # int64 [threads * LANE]: how often a thread has come to where all wait; then the step to stop after, or -1
+    sync: Any  # int64 [threads * LANE]: how often a thread has come to where all wait; the step to stop after, or -1; and how
+    # many steps it has done at the end, -1 before
 
 
 class Plastic(NamedTuple):
@@ -492,6 +493,8 @@ def deliver_plastic(plan: Any, work: Any, plastic: Any, me: Any, senders: Any, t
 @jit(nogil=True, _nrt=False)
 def catch_up(plan: Any, plastic: Any, me: int, t: int, longest: int) -> None:
     """Let all synapses see what has reached them up to step t, and forget the spikes that none will ask for again."""
+    if plastic.seen[me * LANE] == t:
+        return
     columns = plan.delay.size
     for i in range(plastic.records.size):
         r = plastic.records[i]
@@ -693,9 +696,9 @@ def list_runs(plan: Any, work: Any, me: Any, row: Any, key: Any, senders: Any, n
 
 
 @jit(_nrt=False)
-def deliver(plan: Any, work: Any, me: Any, threads: Any, t: Any) -> None:
+def deliver(plan: Any, work: Any, me: Any, t: Any) -> None:
     """Add to the row of step t + 1 all that reaches this thread's parts in it: of each delay, what was sent so long before."""
-    columns, slots = plan.delay.size, work.fired.shape[0]
+    columns, slots, threads = plan.delay.size, work.fired.shape[0], work.fired.shape[1]
     for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
         at = plan.ring_at[part] + ((t + 1) % plan.ring_rows) * plan.width[part]
         row, n = work.ring[at: at + plan.width[part]], 0
@@ -705,21 +708,26 @@ def deliver(plan: Any, work: Any, me: Any, threads: Any, t: Any) -> None:
                 key, slot = part * columns + c, sent % slots
                 for q in range(threads):
                     n = list_runs(plan, work, me, row, key, work.fired[slot, q, : work.found[slot, q * LANE]], n)
-                for q in range(threads):
+                for q in range(threads if plan.emitters.size else 0):
                     n = list_runs(plan, work, me, row, key, work.emitted[slot, q, : work.sent[slot, q * LANE]], n)
         add_runs(plan, work, me, row, n)
 
 
 @jit(nogil=True, _nrt=False)
-def advance(plan: Any, work: Any, plastic: Any, kept: Any, me: int, threads: int, begin: int, steps: int, room: int) -> int:
-    """Run the steps begin .. begin + steps - 1, or fewer where the room for spikes may run out; returns how many."""
+def advance(plan: Any, work: Any, plastic: Any, kept: Any, me: int, threads: int, begin: int, steps: int, room: int) -> None:
+    """Run the steps begin .. begin + steps - 1, or fewer where the room for spikes may run out, and write down how many."""
     rounds, stop = 0, 0
+    if work.sync[me * LANE + 2] >= 0:
+        return
     for now in range(steps):
         t = begin + now
         slot = t % work.fired.shape[0]
         found = update(plan, work, plastic, kept, me, t, now, work.fired[slot, me])
         sent = emit(plan, work, me, t, work.emitted[slot, me])
         work.found[slot, me * LANE], work.sent[slot, me * LANE] = found, sent
+        if threads == 1:
+            for q in range(1, work.fired.shape[1]):
+                work.found[slot, q * LANE], work.sent[slot, q * LANE] = 0, 0
         kept.events[me * LANE] += leaving(work.fired[slot, me, :found], plan.segment)
         kept.events[me * LANE] += leaving(work.emitted[slot, me, :sent], plan.segment)
         for i in range(plan.thread_trace[me], plan.thread_trace[me + 1]):
@@ -731,13 +739,14 @@ def advance(plan: Any, work: Any, plastic: Any, kept: Any, me: int, threads: int
                 work.sync[me * LANE + 1] = t
             rounds += 1
             stop = meet(work, me, threads, rounds, t, plan.yield_)
-        deliver(plan, work, me, threads, t)
+        deliver(plan, work, me, t)
         if plastic.records.size:
             senders = work.all[me, : gather(work, me, threads, slot)]
             kept.events[me * LANE] += deliver_plastic(plan, work, plastic, me, senders, t)
         if stop:
-            return now + 1
-    return steps
+            work.sync[me * LANE + 2] = now + 1
+            return
+    work.sync[me * LANE + 2] = steps
 
 
 @jit(nogil=True, _nrt=False)

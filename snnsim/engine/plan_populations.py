@@ -28,6 +28,7 @@ from snnsim.engine.advance import (
 )
 from snnsim.engine.layout import INITIAL, SPIKES, Layout, Rows, stream
 from snnsim.engine.neuron_kernel import FIXED, step_address
+from snnsim.engine.pace import MOST_NEURONS
 from snnsim.engine.plan import Pool, aligned
 from snnsim.engine.wiring import PACKED
 from snnsim.network import Network, Population
@@ -90,6 +91,7 @@ class Planner:
 
     def __init__(self, layout: Layout, rows: Rows | None, threads: int) -> None:
         self.layout, self.rows, self.threads = layout, rows, threads
+        self.may_run_alone = layout.neurons <= MOST_NEURONS and not layout.plastic
         self.network, self.dt, self.dtype = layout.network, layout.network.time.dt, layout.dtype
         self.parts = len(layout.bound) - 1
         self.item = self.dtype.itemsize
@@ -274,9 +276,15 @@ class Planner:
         ends = np.searchsorted(np.sort(owner), np.arange(self.threads + 1)) if owner else np.zeros(self.threads + 1)
         return ends.astype(np.int64), np.array(index, np.int64)[order] if index else np.zeros(0, np.int64)
 
+    @staticmethod
+    def alone(plan: Plan) -> Plan:
+        """The same for one thread that does the work of all."""
+        return plan._replace(thread_part=plan.thread_part[[0, -1]], thread_emitter=plan.thread_emitter[[0, -1]],
+                             thread_trace=plan.thread_trace[[0, -1]])
+
     def work(self, plan: Plan) -> Work:
         threads, layout = self.threads, self.layout
-        most = max([int(layout.bound[self.thread_part[k + 1]] - layout.bound[self.thread_part[k]]) for k in range(threads)])
+        most = layout.neurons if self.may_run_alone else max(np.diff(self.thread_neuron).tolist())
         emitted = [0] * threads
         for k in range(threads):
             for e in plan.emitters[plan.thread_emitter[k]: plan.thread_emitter[k + 1]]:
@@ -288,6 +296,8 @@ class Planner:
                 else:
                     steps = plan.given_step[e["list"]: e["stop"]]
                     emitted[k] += int(np.bincount(np.unique(steps, return_inverse=True)[1]).max(initial=0))
+        if self.may_run_alone:
+            emitted = [sum(emitted)] * threads
         ring, slots = int((-(-plan.width // 16) * 16).sum()) * layout.ring_rows, layout.slots
         receptors = max([len(r) for r in layout.receptors], default=1)
         return Work(aligned(max(ring, 1), np.int32 if plan.kind == PACKED else self.dtype), self.state,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from snnsim.engine.advance import LANE, Kept, advance, catch_up
 from snnsim.engine.layout import Connections, Layout, Precision, Segment, build, build_plastic, connections, cores
 from snnsim.engine.modulation import Slow, move
+from snnsim.engine.pace import MOST_NEURONS, Pace
 from snnsim.engine.plan_plastic import current, plan_plastic, remember_again, remembered, set_weights, with_room
 from snnsim.engine.plan_populations import Planner
 from snnsim.engine.recording import Recording, SpikeTrains, Traces
@@ -29,7 +30,9 @@ from snnsim.version import __version__
 
 Array = NDArray[Any]
 FORMAT, SCHEMA = "snnsim simulation", 1
-CHUNK = 2_000  # steps of one call of the loop: what an interrupt or the progress bar waits for
+CHUNK, LARGEST_CHUNK = 2_000, 50_000  # steps of one call of the loop: what an interrupt or the progress bar waits for
+CHUNK_S = 0.05  # seconds that it should take at least, because calling takes time too
+TRACED = 1 << 23  # values that are traced in one call
 ROOM = 1 << 16  # spikes that a thread can keep before it asks for more
 
 
@@ -72,7 +75,8 @@ class Simulation:
         simulation = Simulation(network)
         recording = simulation.run(1000.0)     # ms; a second call goes on where the first stopped
 
-    threads: by default one a core; the spikes do not depend on it. precision: "single" (states and weights in 32 bits),
+    threads: at most so many, by default one a core; small networks, for which one is faster, take one (measured as they
+    run). The spikes do not depend on it. precision: "single" (states and weights in 32 bits),
     "double", or "packed", where a weight takes 16 bits beside its 16-bit target: whole multiples of the largest weight of
     its receptor / 32767, summed exactly. record: populations whose spikes are kept, by default all; counts of all are
     kept. traces: by population, a state and the neurons whose values are kept after each step.
@@ -94,7 +98,7 @@ class Simulation:
             raise ValueError(f"threads must be a positive whole number or None, got {threads!r}")
         one_of("precision", precision, ("single", "double", "packed"))
         self.network, self.threads, self.precision = network, threads or cores(), precision
-        self.dt, self.step, self._interrupted = network.time.dt, 0, False
+        self.dt, self.step, self._interrupted, self._chunk = network.time.dt, 0, False, CHUNK
         self._layout = Layout(network, self.threads, precision)
         self.names = [p.name for p in self._layout.ruled]
         self.recorded = self.names if record is None else [record] if isinstance(record, str) else list(record)
@@ -114,6 +118,7 @@ class Simulation:
         self._slow = [Slow(m, self._layout, self._planner) for m in network.modulations]
         move(self._slow)
         self._work = self._planner.work(self._plan)
+        self._pace = Pace(self.threads, self._layout.neurons if self._planner.may_run_alone else MOST_NEURONS + 1)
         self._room = max(ROOM, 2 * self._work.fired.shape[2] * self._layout.together)
         room = max(ROOM, 4 * self._work.fired.shape[2] * len(self._layout.plastic)) if self._layout.plastic else 0
         self._plastic = plan_plastic(self._layout, plastic, self.threads, room)
@@ -296,9 +301,15 @@ class Simulation:
         kept: list[tuple[int, Kept]] = []
         with bar(steps, "simulating", progress) as line, ThreadPoolExecutor(self.threads) as pool:
             while self.step < start + steps:
-                first = self.step
-                boundary = min([s.steps - first % s.steps for s in self._slow], default=CHUNK)
-                some = self._advance(pool, min(CHUNK, boundary, start + steps - first))
+                first, called = self.step, time.perf_counter()
+                most = min(self._chunk, max(CHUNK, TRACED // max(1, len(self._plan.trace_index))))
+                boundary = min([s.steps - first % s.steps for s in self._slow], default=most)
+                threads, most = self._pace.next(min(most, boundary, start + steps - first))
+                some = self._advance(pool, threads, most)
+                took = time.perf_counter() - called
+                self._pace.took(threads, self.step - first, took)
+                if self.step == first + self._chunk and took < CHUNK_S:
+                    self._chunk = min(2 * self._chunk, LARGEST_CHUNK)
                 kept.append((first, some))
                 stepped = [slow.watch(some.neuron, some.kept[::LANE], self.step) for slow in self._slow]
                 if any(stepped):
@@ -309,39 +320,43 @@ class Simulation:
                 line.advance(self.step - first)
         return self._recording(start, steps, kept, time.perf_counter() - began)
 
-    def _advance(self, pool: ThreadPoolExecutor, steps: int) -> Kept:
-        """Some steps, at most so many; gives the threads more room for spikes when they ask for it."""
+    def _advance(self, pool: ThreadPoolExecutor, active: int, steps: int) -> Kept:
+        """Some steps, at most so many, with all threads or one; gives them more room for spikes when they ask for it."""
         threads, populations = self.threads, len(self.names)
+        plan = self._plan if active == threads else self._planner.alone(self._plan)
         kept = Kept(np.empty((threads, self._room), np.int32), np.empty((threads, self._room), np.int32),
                     np.zeros(threads * LANE, np.int64), np.zeros((threads, steps, populations), np.int32),
                     np.empty((steps, len(self._plan.trace_index)), self._layout.dtype), np.zeros(threads * LANE, np.int64))
-        self._work.sync[::LANE], self._work.sync[1::LANE] = 0, -1
-        done = self._together(pool, lambda k: advance(self._plan, self._work, self._plastic, kept, k, threads, self.step, steps,
-                                                      self._room))
+        self._work.sync[::LANE], self._work.sync[1::LANE], self._work.sync[2::LANE] = 0, -1, -1
+        self._together(pool, active, lambda k: advance(plan, self._work, self._plastic, kept, k, active, self.step, steps,
+                                                       self._room))
+        done = int(self._work.sync[2])
         self.step += done
         if done < steps:
             self._room *= 2
         if self._layout.plastic:
             longest = int(self._layout.delays.max())
-            self._together(pool, lambda k: catch_up(self._plan, self._plastic, k, self.step - 1, longest))
+            self._together(pool, threads, lambda k: catch_up(self._plan, self._plastic, k, self.step - 1, longest))
             if done < steps:
                 self._plastic = with_room(self._plastic, 2 * self._plastic.pending.shape[1])
         n = int(kept.kept[::LANE].max())
         return kept._replace(step=kept.step[:, :n].copy(), neuron=kept.neuron[:, :n].copy(), count=kept.count[:, :done].sum(0),
                              trace=kept.trace[:done])
 
-    def _together(self, pool: ThreadPoolExecutor, work: Callable[[int], Any]) -> Any:
-        """Do the work of each thread in a thread of its own; returns what the first one returned. An interrupt waits until
-        all are done, so that the simulation stands between two steps."""
-        tasks = [pool.submit(work, k) for k in range(self.threads)]
+    def _together(self, pool: ThreadPoolExecutor, threads: int, work: Callable[[int], Any]) -> None:
+        """Do the work of each thread, that of thread 0 here: a thread more would have to share a core with another until the
+        system finds out. An interrupt waits until all are done, so that the simulation stands between two steps; work that
+        is already done does nothing when it is called again."""
+        tasks = [pool.submit(work, k) for k in range(1, threads)]
         while True:
             try:
+                work(0)
                 wait(tasks)
                 break
             except KeyboardInterrupt:
                 self._interrupted = True
-        first, *_ = [task.result() for task in tasks]
-        return first
+        for task in tasks:
+            task.result()
 
     def _recording(self, start: int, steps: int, chunks: list[tuple[int, Kept]], wall_s: float) -> Recording:
         step = np.concatenate([first + kept.step[k, : kept.kept[k * LANE]].astype(np.int64)
