@@ -111,7 +111,8 @@ def load_network(path: str | os.PathLike[str]) -> Network:
     """The network that `save_network` wrote. ValueError that names the file when it is not one, or is damaged."""
     with reading_hdf5(path, "an snnsim network file") as f:
         if f.attrs.get("format") != FORMAT:
-            raise ValueError(f"{path} is not an snnsim network file: its format is {f.attrs.get('format')!r}")
+            hint = "; --resume of snnsim run goes on with it" if f.attrs.get("format") == "snnsim simulation" else ""
+            raise ValueError(f"{path} is not an snnsim network file: its format is {f.attrs.get('format')!r}{hint}")
         if f.attrs.get("schema") not in READS:
             raise ValueError(f"{path} has schema {f.attrs.get('schema')}; this version of snnsim reads {SCHEMA}")
         return read_network(f, path)

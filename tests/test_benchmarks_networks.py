@@ -16,7 +16,7 @@ from benchmarks import peer_shared, simulators
 from benchmarks.networks import COLUMN, DT, PSC, TAU_SYN, brunel, coba, compensation, cuba, full_indegrees, microcircuit
 from snnsim.connect import FixedIndegree, OneToOne
 from snnsim.distributions import Normal
-from snnsim.engine import Simulation
+from snnsim.engine import Simulation, estimate
 from snnsim.network import Network, Population, Synapses
 from snnsim.network_file import load_network, save_network
 from snnsim.sources import Poisson
@@ -187,6 +187,20 @@ def test_they_fire_at_their_rates(network: Network, low: float, high: float) -> 
     recording = simulation.run(400.0)
     spikes = sum(recording.rate(p.name) * p.size for p in neurons(network))
     assert low < spikes / sum(p.size for p in neurons(network)) < high
+
+
+@pytest.mark.slow
+def test_the_microcircuit_at_full_scale_fires_at_the_published_rates() -> None:
+    network = microcircuit()
+    need = estimate(network, precision="packed")
+    if need.available is not None and need.bytes > need.available:
+        pytest.skip(f"the network is too large for this machine: {need}")
+    simulation = Simulation(network, precision="packed", record=[])
+    assert simulation.synapses == 298_880_968
+    simulation.run(100.0)
+    recording = simulation.run(1500.0)
+    for name, (_, _, published, _, _) in COLUMN.items():
+        assert recording.rate(name) == pytest.approx(published, rel=0.05), name
 
 
 @pytest.mark.parametrize(("mine", "sentence"), [

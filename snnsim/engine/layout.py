@@ -2,7 +2,8 @@
 
 Neurons of all populations with a rule are counted through. They are cut into parts, each a run of neurons of at most
 65,536 inputs, so that a target fits into 16 bits; a thread owns whole parts. The inputs of a part are laid out population
-after population, receptor after receptor: that place is the target's code, and the ring has a row of it for each step.
+after population, receptor after receptor: that place is the code of a target, and what reaches a part in a step is one row
+of such places.
 """
 
 from __future__ import annotations

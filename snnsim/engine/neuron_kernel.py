@@ -10,6 +10,7 @@ import re
 from functools import cache
 from typing import Any
 
+from snnsim.engine.exponential import EXPONENTIAL
 from snnsim.engine.printed import HEAD, LOCK, numbered
 from snnsim.kernel import load_printed
 from snnsim.rule import Rule, call, print_lines
@@ -17,7 +18,7 @@ from snnsim.rule.trace import const, named, symbol
 
 FIXED = ("n", "fired", "hits", "out", "first")  # of a call's int64 words; addresses of inputs, states, parameters follow
 
-TEMPLATE = HEAD + '''
+TEMPLATE = HEAD + '''{exp}
 
 @njit(error_model="numpy", _nrt=False, pipeline_class=NoAlias)
 def one_step({arguments}, fired):
@@ -73,7 +74,8 @@ def step_text(rule: Rule, reached: tuple[str, ...], shared: tuple[str, ...]) -> 
         "charge": charge, "fire": fire,
         "store": [*(f"{v}[j] = {h}" for h, v in zip(held, states, strict=True)), *(f"{x}[j] = F(0.0)" for x in inputs)],
         "views": views}
-    words = {"arguments": ", ".join(taken), "values": ", ".join(taken), "fires": rule.fires, "words": len(FIXED) + len(taken)}
+    used = any("exp(" in line for lines in blocks.values() for line in lines)
+    words = {"exp": EXPONENTIAL if used else "", "arguments": ", ".join(taken), "values": ", ".join(taken), "fires": rule.fires, "words": len(FIXED) + len(taken)}
     text = re.sub(r"^( +)\{(\w+)\}\n", lambda m: "".join(f"{m[1]}{line}\n" for line in blocks[m[2]]), TEMPLATE, flags=re.M)
     return re.sub(r"\{(\w+)\}", lambda m: str(words[m[1]]), text)
 
