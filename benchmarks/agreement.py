@@ -46,4 +46,5 @@ def agreement(threads: Threads = 2, scale: Scale = 0.1, seeds: Seeds = 3, ms: Mi
             for i, name in enumerate(networks.COLUMN)]
     cv = {tool: round(float(np.mean([a["cv"] for a in answers])), 4) for tool, answers in found.items()}
     rows.append({"population": "cv of all", **cv})
-    report("agreement", [{"scale": scale, "networks": MORE * seeds, "of_nest": seeds, "ms": ms, **row} for row in rows], {}, as_json)
+    about = {"scale": scale, "networks": MORE * seeds, "of_nest": seeds, "ms": ms}
+    report("agreement", [{**about, **row} for row in rows], {}, as_json)

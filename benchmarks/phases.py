@@ -13,14 +13,15 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from benchmarks import networks
-from benchmarks.common import AsJson, Threads, refuse, report
+from benchmarks.common import AsJson, Threads, refuse, report, seconds
 from benchmarks.simulators import Milliseconds, Precision, Scale
 from snnsim.engine import Simulation
-from snnsim.engine.advance import BLOCK, LANE, Kept, deliver, drive, emit, leaving, meet, update
+from snnsim.engine.advance import BLOCK, LANE, Kept, add_runs, deliver, drive, emit, leaving, meet, update
 
 SETTLE = 100.0  # ms
 ROUNDS = 5
 RUN = 50  # steps
+CACHED = 64  # runs of synapses
 TOLERANCE = 1.25  # of a step with clocks in it, over one without
 PHASES = ("Poisson input", "neurons", "waiting", "delivery")
 
@@ -71,6 +72,26 @@ def timed(plan, work, plastic, kept, me, threads, begin, steps, at, events):
         at[me, now, 4] = cycles()
 
 
+@njit(nogil=True)
+def again(plan, work, row, n, times):
+    for _ in range(times):
+        add_runs(plan, work, 0, row, n)
+
+
+def scatter_limit(simulation: Simulation) -> float:
+    """ns of an event where 64 of thread 0's runs of synapses are added again and again: all memory is in the cache then."""
+    plan, work = simulation._plan, simulation._work
+    first, last = plan.segment[:, :-1].astype(np.int64), plan.segment[:, 1:].astype(np.int64)
+    key = int(np.argmax((last - first).sum(0)[: len(plan.delay)]))
+    senders = np.flatnonzero(last[:, key] > first[:, key])[:CACHED]
+    work.begin[0, :CACHED], work.end[0, :CACHED] = plan.segment[senders, key], plan.segment[senders, key + 1]
+    work.sender[0, :CACHED] = senders
+    row = np.zeros(int(plan.width[0]), work.ring.dtype)
+    again(plan, work, row, CACHED, 1)
+    events = 2000 * int((last[senders, key] - first[senders, key]).sum())
+    return min(1e9 * seconds(lambda: again(plan, work, row, CACHED, 2000)) / events for _ in range(ROUNDS))
+
+
 def measure(simulation: Simulation, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """ns of each phase [thread, step, phase] of the next steps, and the synaptic events of each thread and step."""
     threads = simulation.threads
@@ -114,6 +135,7 @@ def phases(threads: Threads = 1, scale: Scale = 1.0, precision: Precision = "sin
     rows = [{"phase": name, **about, "us_a_step": round(1e-3 * ns, 2), "share": round(ns / sum_, 3),
              "ns_a_neuron": round(ns * threads / neurons, 3)} for name, ns in a_step.items()]
     rows[-1]["ns_an_event"] = round(an_event, 3)
+    rows.append({"phase": "delivery, nothing but the cache", **about, "ns_an_event": round(scatter_limit(simulation), 3)})
     rows.append({"phase": "a step of Simulation.run", **about, "us_a_step": round(1e-3 * step, 2), "neurons": neurons,
                  "events_a_step": round(float(events.sum(0).mean())), "rtf": round(1e-6 * step / networks.DT, 3)})
     report("phases", rows, {}, as_json)

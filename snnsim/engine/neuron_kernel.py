@@ -75,7 +75,8 @@ def step_text(rule: Rule, reached: tuple[str, ...], shared: tuple[str, ...]) -> 
         "store": [*(f"{v}[j] = {h}" for h, v in zip(held, states, strict=True)), *(f"{x}[j] = F(0.0)" for x in inputs)],
         "views": views}
     used = any("exp(" in line for lines in blocks.values() for line in lines)
-    words = {"exp": EXPONENTIAL if used else "", "arguments": ", ".join(taken), "values": ", ".join(taken), "fires": rule.fires, "words": len(FIXED) + len(taken)}
+    words = {"exp": EXPONENTIAL if used else "", "arguments": ", ".join(taken), "values": ", ".join(taken),
+             "fires": rule.fires, "words": len(FIXED) + len(taken)}
     text = re.sub(r"^( +)\{(\w+)\}\n", lambda m: "".join(f"{m[1]}{line}\n" for line in blocks[m[2]]), TEMPLATE, flags=re.M)
     return re.sub(r"\{(\w+)\}", lambda m: str(words[m[1]]), text)
 

@@ -30,8 +30,8 @@ from snnsim.version import __version__
 
 Array = NDArray[Any]
 FORMAT, SCHEMA = "snnsim simulation", 1
-CHUNK, LARGEST_CHUNK = 2_000, 50_000  # steps of one call of the loop: what an interrupt or the progress bar waits for
-CHUNK_S = 0.05  # seconds that it should take at least, because calling takes time too
+SMALLEST_CHUNK, CHUNK, LARGEST_CHUNK = 50, 2_000, 50_000  # steps of one call of the loop: at the end, and at first
+CHUNK_S = 0.05  # seconds that it should take at least, because calling takes time; an interrupt or the bar waits for it
 TRACED = 1 << 23  # values that are traced in one call
 ROOM = 1 << 16  # spikes that a thread can keep before it asks for more
 
@@ -310,6 +310,8 @@ class Simulation:
                 self._pace.took(threads, self.step - first, took)
                 if self.step == first + self._chunk and took < CHUNK_S:
                     self._chunk = min(2 * self._chunk, LARGEST_CHUNK)
+                elif took > 10 * CHUNK_S:
+                    self._chunk = max(self._chunk // 2, SMALLEST_CHUNK)
                 kept.append((first, some))
                 stepped = [slow.watch(some.neuron, some.kept[::LANE], self.step) for slow in self._slow]
                 if any(stepped):
