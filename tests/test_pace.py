@@ -5,61 +5,58 @@ import itertools
 import numpy as np
 import pytest
 
-from snnsim.engine import Simulation
+from snnsim.engine import Simulation, join_recordings
 from snnsim.engine.pace import EVERY, MOST_NEURONS, TRIAL, Pace
 from tests.test_simulation import distant, small
 
 
-def stretches(pace, seconds_of, steps):
-    """(threads, steps) of each stretch when a step takes seconds_of[threads]."""
+def stretches(pace, milliseconds_of, seconds):
+    """The threads of each stretch of 1,000 steps, for so many seconds, when it takes milliseconds_of[threads]."""
     found = []
-    while steps > 0:
-        threads, n = pace.next(min(steps, 2000))
-        pace.took(threads, n, n * seconds_of(threads))
-        found.append((threads, n))
-        steps -= n
+    while seconds > 0:
+        found.append(pace.threads)
+        took = 1e-3 * milliseconds_of(pace.threads)
+        pace.took(1000, took)
+        seconds -= took
     return found
 
 
 @pytest.mark.parametrize("faster", [1, 4])
 def test_takes_what_is_faster(faster):
     found = stretches(Pace(4, 1000), lambda threads: 1.0 if threads == faster else 1.2, EVERY)
-    assert found[:4] == [(4, TRIAL), (1, TRIAL)] * 2
-    assert all(stretch[0] == faster for stretch in found[4:]) and sum(n for _, n in found) == EVERY
+    other = 5 - faster
+    assert found.count(other) * 1.2e-3 < 2.5 * TRIAL and found[-1000:] == [faster] * 1000
 
 
 def test_notices_when_another_number_becomes_faster():
-    now = itertools.count()
     pace = Pace(2, 1000)
-    found = stretches(pace, lambda threads: 1.0 if (threads == 1) == (next(now) < 20) else 2.0, 3 * EVERY)
-    assert found[4][0] == 1 and found[-1][0] == 2
+    assert stretches(pace, lambda threads: 1.0 if threads == 1 else 2.0, EVERY)[-1] == 1
+    assert stretches(pace, lambda threads: 1.0 if threads == 2 else 2.0, 1.5 * EVERY)[-1] == 2
 
 
-def test_one_slow_stretch_at_the_start_is_forgiven():
-    """The first stretch finds cold caches."""
-    times = iter([9.0, 1.5, 1.0, 1.5])
-    found = stretches(Pace(2, 10), lambda _: next(times, 1.0), 5000)
-    assert found[-1][0] == 2
+def test_one_slow_stretch_is_forgiven():
+    """The first stretch finds cold caches, and others are interrupted."""
+    times = iter([90.0, 1.5, 1.5, 40.0])
+    assert stretches(Pace(2, 10), lambda threads: next(times, float(2 - threads % 2)), 0.3)[-1] == 1
 
 
 def test_large_networks_and_single_threads_try_nothing():
-    assert Pace(2, MOST_NEURONS + 1).next(12_345) == (2, 12_345)
-    assert Pace(1, 10).next(12_345) == (1, 12_345)
+    assert set(stretches(Pace(2, MOST_NEURONS + 1), lambda _: 1.0, 2.5 * EVERY)) == {2}
+    assert set(stretches(Pace(1, 10), lambda _: 1.0, 2.5 * EVERY)) == {1}
 
 
 @pytest.mark.parametrize("network", [small(), distant(0.6)])
 def test_spikes_are_the_same_when_threads_change_in_between(network, monkeypatch):
     traces = {"E": ("v", range(0, 400, 7)), "I": ("i", [100, 0])}
     wanted = Simulation(network, threads=1, traces=traces).run(60.0)
-    turns = itertools.cycle([(3, 1), (1, 5), (3, 33), (1, 1), (1, 17), (3, 2)])
-    used = []
+    turns, used = itertools.cycle([3, 1, 3, 3, 1, 1]), []
 
-    def take_turns(pace, steps):
-        threads, most = next(turns)
-        used.append(threads)
-        return threads, min(most, steps)
+    def take_turns(pace):
+        used.append(next(turns))
+        return used[-1]
 
-    monkeypatch.setattr(Pace, "next", take_turns)
-    found = Simulation(network, threads=3, traces=traces).run(60.0)
-    assert found.digest() == wanted.digest() and set(used) == {1, 3}
+    monkeypatch.setattr(Pace, "threads", property(take_turns))
+    simulation = Simulation(network, threads=3, traces=traces)
+    found = join_recordings([simulation.run(ms) for ms in (0.1, 0.5, 3.3, 7.7, 0.2, 0.3, 20.0, 27.9)])
+    assert found.digest() == wanted.digest() and len(used) == 8
     assert all(np.array_equal(found.traces[name].values, wanted.traces[name].values) for name in traces)

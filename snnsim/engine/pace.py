@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-TRIAL = 500  # steps
-EVERY = 50_000  # steps from one measurement to the next: what a network does changes, and so does the machine
+TRIAL = 0.01  # seconds: waking a thread takes up to a tenth of it
+EVERY = 2.0  # seconds from one measurement to the next: what a network does changes, and so does the machine
 MOST_NEURONS = 50_000  # with more, all threads are faster: nothing is tried
 
 
 class Pace:
-    """Tells for each stretch of a simulation how many threads to use and how many steps at most, from how long others took.
+    """Tells for each stretch of a simulation how many threads to use, from how long other stretches took.
 
     What is computed does not depend on it: only the time does.
     """
 
     def __init__(self, threads: int, neurons: int) -> None:
-        self.threads = self.best = threads
+        self.best = threads
         self.fixed = threads == 1 or neurons > MOST_NEURONS
+        self.choices = (threads, 1)
         self.trials: list[int] = []
-        self.seconds: dict[int, float] = {}  # of a step, by the number of threads
-        self.left = 0
+        self.of_step: dict[int, float] = {}  # seconds of a step, by the number of threads
+        self.left = 0.0  # seconds of what is under way
 
-    def next(self, steps: int) -> tuple[int, int]:
-        """Threads and steps of the next stretch, of `steps` at most."""
-        if self.fixed:
-            return self.threads, steps
-        if self.left <= 0 and not self.trials:
-            self.trials, self.seconds = [self.threads, 1] * 2, {}  # twice, because the first time finds cold caches
-        if self.trials:
-            return self.trials[0], min(steps, TRIAL)
-        return self.best, min(steps, self.left)
+    @property
+    def threads(self) -> int:
+        """Threads for the next stretch."""
+        return self.trials[0] if self.trials else self.best
 
-    def took(self, threads: int, steps: int, seconds: float) -> None:
-        """Write down how long a stretch took."""
+    def took(self, steps: int, seconds: float) -> None:
+        """Write down how long a stretch took, and decide about the next."""
         if self.fixed:
             return
+        self.left -= seconds
+        if self.trials:
+            now = self.trials[0]
+            self.of_step[now] = min(self.of_step.get(now, seconds / steps), seconds / steps)
+        if self.left > 0.0:
+            return
         if not self.trials:
-            self.left -= steps
+            self.trials, self.of_step, self.left = [*self.choices] * 2, {}, TRIAL  # the first time finds cold caches
             return
         self.trials.pop(0)
-        self.seconds[threads] = min(self.seconds.get(threads, seconds / steps), seconds / steps)
+        self.left = TRIAL
         if not self.trials:
-            self.best, self.left = min(self.seconds, key=self.seconds.__getitem__), EVERY
+            self.best, self.left = min(self.of_step, key=self.of_step.__getitem__), EVERY

@@ -304,10 +304,9 @@ class Simulation:
                 first, called = self.step, time.perf_counter()
                 most = min(self._chunk, max(CHUNK, TRACED // max(1, len(self._plan.trace_index))))
                 boundary = min([s.steps - first % s.steps for s in self._slow], default=most)
-                threads, most = self._pace.next(min(most, boundary, start + steps - first))
-                some = self._advance(pool, threads, most)
+                some = self._advance(pool, self._pace.threads, min(most, boundary, start + steps - first))
                 took = time.perf_counter() - called
-                self._pace.took(threads, self.step - first, took)
+                self._pace.took(self.step - first, took)
                 if self.step == first + self._chunk and took < CHUNK_S:
                     self._chunk = min(2 * self._chunk, LARGEST_CHUNK)
                 elif took > 10 * CHUNK_S:
