@@ -15,12 +15,13 @@ from benchmarks import (
     phases,
     scaling,
     startup,
+    threads,
 )
 
 BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scaling": scaling.scaling, "startup": startup.startup,
               "brunel": brunel.brunel, "cuba": cuba.cuba, "coba": coba.coba, "microcircuit": microcircuit.microcircuit,
               "agreement": agreement.agreement, "generality": generality.generality, "phases": phases.phases,
-              "layout": layout_picture.layout}
+              "threads": threads.threads, "layout": layout_picture.layout}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():
