@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 import typer
 
 from snnsim import Bernoulli, Network, Population, Synapses, TimeBase, Uniform
+from snnsim.engine import layout as engine_layout
 from snnsim.engine.layout import Layout, build
 from snnsim.neurons import LIF
 
@@ -34,7 +36,8 @@ def layout(plot: Plot) -> None:
     figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(9.5, 6.6), height_ratios=(4.0, 4.5, 6.9), layout="constrained")
     for ax in (top, middle, bottom):
         ax.set_axis_off()
-    made = Layout(network(), 2, "single")
+    with patch.object(engine_layout, "MOST_SHARED", 0):  # as a large network, of which each part has a row of its own
+        made = Layout(network(), 2, "single")
     _neurons(top, made)
     _row(middle, made)
     _sum(bottom, made)

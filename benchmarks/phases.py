@@ -82,7 +82,7 @@ def scatter_limit(simulation: Simulation) -> float:
     """ns of an event where 64 of thread 0's runs of synapses are added again and again: all memory is in the cache then."""
     plan, work = simulation._plan, simulation._work
     first, last = plan.segment[:, :-1].astype(np.int64), plan.segment[:, 1:].astype(np.int64)
-    key = int(np.argmax((last - first).sum(0)[: len(plan.delay)]))
+    key = int(np.argmax((last - first).sum(0)[: len(plan.delay) * plan.key_column: plan.key_column])) * plan.key_column
     senders = np.flatnonzero(last[:, key] > first[:, key])[:CACHED]
     work.begin[0, :CACHED], work.end[0, :CACHED] = plan.segment[senders, key], plan.segment[senders, key + 1]
     work.sender[0, :CACHED] = senders

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snnsim.engine import Simulation, join_recordings
-from snnsim.engine.pace import EVERY, MOST_NEURONS, TRIAL, Pace
+from snnsim.engine.pace import EVERY, TRIAL, Pace
 from tests.test_simulation import distant, small
 
 
@@ -23,13 +23,13 @@ def stretches(pace, milliseconds_of, seconds):
 
 @pytest.mark.parametrize("faster", [1, 4])
 def test_takes_what_is_faster(faster):
-    found = stretches(Pace(4, 1000), lambda threads: 1.0 if threads == faster else 1.2, EVERY)
+    found = stretches(Pace(4, True), lambda threads: 1.0 if threads == faster else 1.2, EVERY)
     other = 5 - faster
     assert found.count(other) * 1.2e-3 < 2.5 * TRIAL and found[-1000:] == [faster] * 1000
 
 
 def test_notices_when_another_number_becomes_faster():
-    pace = Pace(2, 1000)
+    pace = Pace(2, True)
     assert stretches(pace, lambda threads: 1.0 if threads == 1 else 2.0, EVERY)[-1] == 1
     assert stretches(pace, lambda threads: 1.0 if threads == 2 else 2.0, 1.5 * EVERY)[-1] == 2
 
@@ -37,12 +37,12 @@ def test_notices_when_another_number_becomes_faster():
 def test_one_slow_stretch_is_forgiven():
     """The first stretch finds cold caches, and others are interrupted."""
     times = iter([90.0, 1.5, 1.5, 40.0])
-    assert stretches(Pace(2, 10), lambda threads: next(times, float(2 - threads % 2)), 0.3)[-1] == 1
+    assert stretches(Pace(2, True), lambda threads: next(times, float(2 - threads % 2)), 0.3)[-1] == 1
 
 
 def test_large_networks_and_single_threads_try_nothing():
-    assert set(stretches(Pace(2, MOST_NEURONS + 1), lambda _: 1.0, 2.5 * EVERY)) == {2}
-    assert set(stretches(Pace(1, 10), lambda _: 1.0, 2.5 * EVERY)) == {1}
+    assert set(stretches(Pace(2, False), lambda _: 1.0, 2.5 * EVERY)) == {2}
+    assert set(stretches(Pace(1, True), lambda _: 1.0, 2.5 * EVERY)) == {1}
 
 
 @pytest.mark.parametrize("network", [small(), distant(0.6)])

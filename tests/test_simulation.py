@@ -6,6 +6,7 @@ import resource
 import signal
 import threading
 from dataclasses import replace
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -36,6 +37,7 @@ from snnsim import (
     engine,
 )
 from snnsim.engine import Simulation, connections, source_output
+from snnsim.engine import layout as engine_layout
 from snnsim.neurons import LIF, CondExp, PscExp
 from tests import oracle
 from tests.population_networks import networks
@@ -52,7 +54,13 @@ def expected(network):
     return oracle.simulate(network, joined, sent, STEPS), joined
 
 
-def agrees(network, threads, pieces):
+def agrees(network, threads, pieces, most_shared):
+    """most_shared: neurons of networks that are laid out as small ones."""
+    with patch.object(engine_layout, "MOST_SHARED", most_shared):
+        _agrees(network, threads, pieces)
+
+
+def _agrees(network, threads, pieces):
     wanted, _ = expected(network)
     ruled = [p for p in network.populations if p.rule is not None]
     simulation = Simulation(network, threads=threads, precision="double",
@@ -70,16 +78,18 @@ def agrees(network, threads, pieces):
 
 
 @settings(max_examples=100, deadline=None)
-@given(networks(), st.sampled_from([1, 2, 3]), st.sampled_from([(60,), (1, 59), (7, 20, 33)]))
-def test_equals_the_oracle(network, threads, pieces):
-    agrees(network, threads, pieces)
+@given(networks(), st.sampled_from([1, 2, 3]), st.sampled_from([(60,), (1, 59), (7, 20, 33)]),
+       st.sampled_from([0, 1000]))
+def test_equals_the_oracle(network, threads, pieces, most_shared):
+    agrees(network, threads, pieces, most_shared)
 
 
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
-@given(networks(), st.sampled_from([1, 2, 3, 4, 8]), st.sampled_from([(60,), (1, 59), (7, 20, 33)]))
-def test_equals_the_oracle_on_many_networks(network, threads, pieces):
-    agrees(network, threads, pieces)
+@given(networks(), st.sampled_from([1, 2, 3, 4, 8]), st.sampled_from([(60,), (1, 59), (7, 20, 33)]),
+       st.sampled_from([0, 1000]))
+def test_equals_the_oracle_on_many_networks(network, threads, pieces, most_shared):
+    agrees(network, threads, pieces, most_shared)
 
 
 def small(**changes):
@@ -100,6 +110,13 @@ def small(**changes):
     return Network(populations, synapses=synapses, time=TimeBase(0.1), seed=3, **changes)
 
 
+@pytest.fixture(params=[0, 50_000])
+def most_shared(request, monkeypatch):
+    """Networks laid out as large ones, whose parts have rows of their own, and as small ones, which have one row."""
+    monkeypatch.setattr(engine_layout, "MOST_SHARED", request.param)
+
+
+@pytest.mark.usefixtures("most_shared")
 @pytest.mark.parametrize("precision", ["single", "double", "packed"])
 def test_spikes_do_not_depend_on_threads_chunks_or_what_is_recorded(precision):
     def digest(threads, pieces, **options):
@@ -129,6 +146,7 @@ def distant(later):
                                            for s in network.synapses))
 
 
+@pytest.mark.usefixtures("most_shared")
 @pytest.mark.parametrize("later", [0.6, 2.5])
 def test_threads_that_seldom_meet_and_saves_between_their_meetings(tmp_path, later):
     network = distant(later)
@@ -161,6 +179,7 @@ def test_the_seed_changes_the_spikes_and_nothing_else_does():
     assert first == again != Simulation(replace(small(), seed=4), threads=2).run(40.0).digest()
 
 
+@pytest.mark.usefixtures("most_shared")
 @pytest.mark.parametrize("precision", ["single", "double", "packed"])
 def test_a_saved_simulation_goes_on_bit_for_bit(tmp_path, precision):
     simulation = Simulation(small(), threads=2, precision=precision)

@@ -34,6 +34,7 @@ from snnsim import (
 )
 from snnsim.distributions import draw
 from snnsim.engine import Simulation, connections, source_output
+from snnsim.engine import layout as engine_layout
 from snnsim.engine.advance import BLOCK, EMITTER, count_steps
 from snnsim.engine.layout import LARGEST, Layout, build
 from snnsim.engine.plan_populations import Noise, Planner, poisson_thresholds, window
@@ -573,12 +574,11 @@ KEEP_FIRES = Rule("keep_fires", _keep, _fires, _clear, inputs=("x", "y"))
 def listed(layout, rows):
     """What the rows hold, as numbers: sender, population, receptor, target, delay, and the weight; in the order of the rows."""
     found = []
-    columns = len(layout.delays)
     for g in layout.segments:
         size, at = g.high - g.low, g.at
         for receptor in range(len(layout.receptors[g.population])):
             for column, delay in enumerate(layout.delays):
-                key = g.part * columns + column
+                key = g.part * layout.key_part + column * layout.key_column
                 for sender, ends in enumerate(rows.segment[:, key: key + 2].astype(np.int64).tolist()):
                     e = np.arange(*ends)
                     code = rows.packed[e] & 0xFFFF if rows.kind == PACKED else rows.target[e]
@@ -604,6 +604,13 @@ def announced(layout):
     return sorted(found, key=lambda f: f[:5])
 
 
+@pytest.fixture(params=[0, 50_000])
+def most_shared(request, monkeypatch):
+    """Networks laid out as large ones, whose parts have rows of their own, and as small ones, which have one row."""
+    monkeypatch.setattr(engine_layout, "MOST_SHARED", request.param)
+
+
+@pytest.mark.usefixtures("most_shared")
 class TestRows:
     @pytest.mark.parametrize("threads", [1, 2, 5])
     @pytest.mark.parametrize("precision", ["double", "single", "packed"])

@@ -54,6 +54,9 @@ class Plan(NamedTuple):
     thread_part: Any  # int64 [threads + 1]: the parts of each thread
     ring_at: Any  # int64 [parts]: where a part's ring begins
     width: Any  # int64 [parts]: the length of its rows
+    shared: int  # whether all parts have one row
+    key_part: int  # where a sender's synapses with a part and a delay stand in `segment`
+    key_column: int
     together: int  # steps after which threads wait for each other
     ring_rows: int  # 1, or where synapses are plastic more than their longest delay
     call: Any  # int64: for each segment the words of its kernel's call, for its first neuron
@@ -448,8 +451,8 @@ def pass_on(plan: Any, work: Any, plastic: Any, me: Any, i: Any, row: Any, t: An
         for c in range(columns):
             delay = plan.delay[c]
             at = plan.ring_at[part] + ((t + delay) % plan.ring_rows) * plan.width[part]
-            a = np.int64(plastic.segment[row, part * columns + c])
-            b = np.int64(plastic.segment[row, part * columns + c + 1])
+            key = part * plan.key_part + c * plan.key_column
+            a, b = np.int64(plastic.segment[row, key]), np.int64(plastic.segment[row, key + 1])
             for e in range(a, b):
                 if r.pairs:
                     post = r.post + plastic.target[e] - plastic.delta[i, part]
@@ -502,8 +505,8 @@ def catch_up(plan: Any, plastic: Any, me: int, t: int, longest: int) -> None:
             for row in range(r.row, r.row + r.n):
                 for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
                     for c in range(columns):
-                        for e in range(np.int64(plastic.segment[row, part * columns + c]),
-                                       np.int64(plastic.segment[row, part * columns + c + 1])):
+                        key = part * plan.key_part + c * plan.key_column
+                        for e in range(np.int64(plastic.segment[row, key]), np.int64(plastic.segment[row, key + 1])):
                             post = r.post + plastic.target[e] - plastic.delta[i, part]
                             see(plastic, me, r, row, e, post, plan.delay[c], t)
     plastic.seen[me * LANE] = t
@@ -681,11 +684,11 @@ def add_runs(plan: Any, work: Any, me: Any, row: Any, n: Any) -> None:
 
 
 @jit(_nrt=False)
-def list_runs(plan: Any, work: Any, me: Any, row: Any, key: Any, senders: Any, n: Any) -> Any:
-    """List where the synapses of the senders with one part and delay lie, behind n that are listed; returns how many are."""
+def list_runs(plan: Any, work: Any, me: Any, row: Any, key: Any, end_key: Any, senders: Any, n: Any) -> Any:
+    """List where the synapses of the senders with one delay lie, behind n that are listed; returns how many are."""
     begin, end = work.begin[me], work.end[me]
     for i in senders:
-        a, b = plan.segment[i, key], plan.segment[i, key + 1]
+        a, b = plan.segment[i, key], plan.segment[i, end_key]
         if a < b:
             begin[n], end[n], work.sender[me, n] = a, b, i
             n += 1
@@ -699,18 +702,22 @@ def list_runs(plan: Any, work: Any, me: Any, row: Any, key: Any, senders: Any, n
 def deliver(plan: Any, work: Any, me: Any, t: Any) -> None:
     """Add to the row of step t + 1 all that reaches this thread's parts in it: of each delay, what was sent so long before."""
     columns, slots, threads = plan.delay.size, work.fired.shape[0], work.fired.shape[1]
-    for part in range(plan.thread_part[me], plan.thread_part[me + 1]):
+    part, last = plan.thread_part[me], plan.thread_part[me + 1]
+    while part < last:
+        end = last if plan.shared else part + 1
         at = plan.ring_at[part] + ((t + 1) % plan.ring_rows) * plan.width[part]
         row, n = work.ring[at: at + plan.width[part]], 0
         for c in range(columns - 1, -1, -1):
             sent = t + 1 - plan.delay[c]
             if sent >= 0:
-                key, slot = part * columns + c, sent % slots
+                key, slot = part * plan.key_part + c * plan.key_column, sent % slots
+                end_key = key + end - part
                 for q in range(threads):
-                    n = list_runs(plan, work, me, row, key, work.fired[slot, q, : work.found[slot, q * LANE]], n)
+                    n = list_runs(plan, work, me, row, key, end_key, work.fired[slot, q, : work.found[slot, q * LANE]], n)
                 for q in range(threads if plan.emitters.size else 0):
-                    n = list_runs(plan, work, me, row, key, work.emitted[slot, q, : work.sent[slot, q * LANE]], n)
+                    n = list_runs(plan, work, me, row, key, end_key, work.emitted[slot, q, : work.sent[slot, q * LANE]], n)
         add_runs(plan, work, me, row, n)
+        part = end
 
 
 @jit(nogil=True, _nrt=False)

@@ -3,7 +3,8 @@
 Neurons of all populations with a rule are counted through. They are cut into parts, each a run of neurons of at most
 65,536 inputs, so that a target fits into 16 bits; a thread owns whole parts. The inputs of a part are laid out population
 after population, receptor after receptor: that place is the code of a target, and what reaches a part in a step is one row
-of such places.
+of such places. Small networks have one row for all parts, and the parts of one delay lie side by side in a sender's row:
+where one thread does the work of all, it takes them as one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ LARGEST = 32_767  # of a packed weight
 MOST_NEURONS = 2**31 - 1
 LARGEST_SUM = 2**31 - 1
 ROWS_A_TASK = 512
+MOST_SHARED = 50_000  # neurons of a small network
 LINE = 16  # neurons whose states fill a cache line
 MOST_TOGETHER = 16  # steps between two waits of threads
 INITIAL, SYNAPSES, SPIKES = range(3)  # what random numbers are for
@@ -54,7 +56,7 @@ class Layout:
     (Poisson spikes one to one, currents) and need no rows; plastic: those whose weights change; wired: the others."""
 
     def __init__(self, network: Network, threads: int, precision: Precision) -> None:
-        self.network, self.precision = network, precision
+        self.network, self.threads, self.precision = network, threads, precision
         self.dtype = np.dtype(np.float64 if precision == "double" else np.float32)
         self.ruled = [p for p in network.populations if p.rule is not None]
         self.first = np.concatenate([[0], np.cumsum([p.size for p in self.ruled])]).astype(np.int64)
@@ -69,9 +71,13 @@ class Layout:
                                        and any(s.source == p.name for s in (*self.wired, *self.plastic)))]
         self.first_sender = np.concatenate([[0], np.cumsum([p.size for p in self.senders])]).astype(np.int64)
         self.receptors = [self._receptors(p) for p in self.ruled]
-        self.bound = self._bounds(threads)
+        self.inputs = sum(p.size * len(r) for p, r in zip(self.ruled, self.receptors, strict=True))
+        self.bound = self._bounds()
+        self.shared = self.neurons <= MOST_SHARED and self.inputs + LINE * threads <= CODES
         self.segments, self.width = self._segments()
         self.delays = self._delays()
+        parts, columns = len(self.bound) - 1, len(self.delays)
+        self.key_part, self.key_column = (1, parts) if self.shared else (columns, 1)
         # what is sent in so many steps reaches no one in them; where synapses are plastic, all hear of a spike at once
         self.together = 1 if self.plastic else min(int(self.delays.min(initial=MOST_TOGETHER)), MOST_TOGETHER)
         self.slots = self.together + int(self.delays.max(initial=1))
@@ -88,30 +94,35 @@ class Layout:
         reached = {s.receptor for s in self.network.synapses if s.target == p.name}
         return tuple(r for r in p.rule.inputs if r in reached)
 
-    def _bounds(self, threads: int) -> Array:
-        inputs = sum(p.size * len(r) for p, r in zip(self.ruled, self.receptors, strict=True))
+    @property
+    def spacious(self) -> bool:
+        """Whether places may be left out between the parts of threads."""
+        return self.neurons >= 16 * LINE * self.threads
+
+    def _bounds(self) -> Array:
+        threads, inputs = self.threads, self.inputs
         most = max([len(r) for r in self.receptors], default=1)
         parts = threads
         while inputs and (-(-self.neurons // parts) + LINE) * most > CODES:
             parts += threads
         bound = np.linspace(0, self.neurons, parts + 1).astype(np.int64)
-        if self.neurons >= 16 * LINE * parts:  # so that no two threads write to one cache line
+        if self.spacious:  # so that no two threads write to one cache line
             first = self.first[np.searchsorted(self.first, bound, "right") - 1]
             bound = first + (bound - first) // LINE * LINE
         return bound
 
     def _segments(self) -> tuple[list[Segment], list[int]]:
         """The segments in order of part and population, and the width of each part's row."""
-        segments, widths = [], []
+        segments, widths, at = [], [], 0
         for part, (a, b) in enumerate(pairwise(self.bound.tolist())):
-            at = 0
+            at = 0 if not self.shared else -(-at // LINE) * LINE if self.spacious else at
             for i in range(len(self.ruled)):
                 low, high = max(a, int(self.first[i])), min(b, int(self.first[i + 1]))
                 if low < high:
                     segments.append(Segment(part, i, low - int(self.first[i]), high - int(self.first[i]), at))
                     at += (high - low) * len(self.receptors[i])
             widths.append(at)
-        return segments, widths
+        return segments, [at] * len(widths) if self.shared else widths
 
     def _delays(self) -> Array:
         """The delays in steps that wired synapses may have, rising: the columns of a row."""
@@ -137,6 +148,10 @@ class Layout:
     def synapse_bytes(self) -> int:
         return {ROW: 2, FULL: 2 + self.dtype.itemsize, PACKED: 4}[self.kind]
 
+    def places(self) -> int:
+        """The places of one row of inputs, each part's padded to a cache line."""
+        return sum(-(-w // LINE) * LINE for w in (self.width[:1] if self.shared else self.width))
+
     def expected(self) -> float:
         """The (expected) number of synapses in rows."""
         return sum(s.connect.expected(*self._sizes(s), s.source == s.target) for s in (*self.wired, *self.plastic))
@@ -150,7 +165,7 @@ class Layout:
         rows = int(self.first_sender[-1]) * (4 * (keys + 1) + 16)
         listed = max([8 * s.connect.expected(*self._sizes(s), s.source == s.target) for s in self.wired
                       if isinstance(s.connect, (FixedIndegree, Pairs))], default=0)
-        ring = self.ring_rows * sum(self.width) * self.dtype.itemsize + self.slots * int(self.first_sender[-1]) * 4
+        ring = self.ring_rows * self.places() * self.dtype.itemsize + self.slots * int(self.first_sender[-1]) * 4
         states = sum(p.size * (len(p.rule.states) if p.rule else 0) for p in self.ruled) * self.dtype.itemsize
         return int(self.expected() * self.synapse_bytes() + rows + listed + ring + states)
 
@@ -208,7 +223,8 @@ def _largest(weight: Any) -> float:
 
 @dataclass(frozen=True)
 class Rows:
-    """segment[row, key], with key = part * columns + column: where the synapses begin; [row, key + 1]: where they end.
+    """segment[row, key], with key = part * key_part + column * key_column of the layout: where the synapses begin;
+    [row, key + 1]: where they end.
     target: 16-bit codes. weight: one a synapse (FULL), one a row (ROW). packed: 32 bits a synapse (PACKED)."""
 
     kind: int
@@ -321,7 +337,7 @@ def _draws(layout: Layout, group: list[Synapses], scale: dict[tuple[str, str], f
     column[layout.delays] = np.arange(len(layout.delays))
     return Draws(records, np.concatenate(counts).astype(np.int32), np.concatenate(starts).astype(np.int64),
                  _joined(listed, np.int32), _joined(at, np.int64), _joined(table, np.float64), layout.bound, delta, column,
-                 len(layout.delays), float(network.time.dt), *ZIGGURAT)
+                 layout.key_part, layout.key_column, float(network.time.dt), *ZIGGURAT)
 
 
 @dataclass(frozen=True)
@@ -338,7 +354,7 @@ def connections(network: Network, which: Synapses) -> Connections:
     """The synapses that a simulation of this network draws (or is given) for one of `network.synapses`."""
     layout = Layout(network, 1, "double")
     layout.bound, layout.segments = np.array([0, layout.neurons], np.int64), []  # one part, whose codes are neurons
-    layout.delays = np.arange(which.steps(network.time.dt)[1] + 1)
+    layout.delays, layout.key_column = np.arange(which.steps(network.time.dt)[1] + 1), 1
     draws = _draws(layout, [which], {}, 1)
     record = draws.records[0]
     draws = draws._replace(delta=np.full((1, 1), -record["first"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 TRIAL = 0.01  # seconds: waking a thread takes up to a tenth of it
 EVERY = 2.0  # seconds from one measurement to the next: what a network does changes, and so does the machine
-MOST_NEURONS = 50_000  # with more, all threads are faster: nothing is tried
 
 
 class Pace:
@@ -13,9 +12,9 @@ class Pace:
     What is computed does not depend on it: only the time does.
     """
 
-    def __init__(self, threads: int, neurons: int) -> None:
+    def __init__(self, threads: int, may_run_alone: bool) -> None:
         self.best = threads
-        self.fixed = threads == 1 or neurons > MOST_NEURONS
+        self.fixed = threads == 1 or not may_run_alone
         self.choices = (threads, 1)
         self.trials: list[int] = []
         self.of_step: dict[int, float] = {}  # seconds of a step, by the number of threads

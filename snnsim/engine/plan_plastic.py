@@ -62,7 +62,7 @@ def places(layout: Layout, s: Synapses) -> tuple[Connections, Array]:
     c = connections(layout.network, s)
     first = layout.first[layout.ruled.index(layout.network.population(s.target))]
     part = np.searchsorted(layout.bound, first + c.target, "right") - 1
-    key = part * len(layout.delays) + np.searchsorted(layout.delays, c.delay)
+    key = part * layout.key_part + np.searchsorted(layout.delays, c.delay) * layout.key_column
     return c, np.lexsort((np.arange(len(key)), key, c.source))
 
 

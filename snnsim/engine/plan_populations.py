@@ -28,7 +28,6 @@ from snnsim.engine.advance import (
 )
 from snnsim.engine.layout import INITIAL, SPIKES, Layout, Rows, stream
 from snnsim.engine.neuron_kernel import FIXED, step_address
-from snnsim.engine.pace import MOST_NEURONS
 from snnsim.engine.plan import Pool, aligned
 from snnsim.engine.wiring import PACKED
 from snnsim.network import Network, Population
@@ -91,7 +90,7 @@ class Planner:
 
     def __init__(self, layout: Layout, rows: Rows | None, threads: int) -> None:
         self.layout, self.rows, self.threads = layout, rows, threads
-        self.may_run_alone = layout.neurons <= MOST_NEURONS and not layout.plastic
+        self.may_run_alone = layout.shared and not layout.plastic
         self.network, self.dt, self.dtype = layout.network, layout.network.time.dt, layout.dtype
         self.parts = len(layout.bound) - 1
         self.item = self.dtype.itemsize
@@ -171,7 +170,7 @@ class Planner:
         part_segment = np.searchsorted([g.part for g in layout.segments], np.arange(self.parts + 1))
         widths = np.array(layout.width, np.int64)
         padded = -(-widths // 16) * 16
-        self.ring_at = np.cumsum(padded * layout.ring_rows) - padded * layout.ring_rows
+        self.ring_at = np.zeros_like(padded) if layout.shared else (np.cumsum(padded) - padded) * layout.ring_rows
         emitters, thread_emitter, given_step, given_sender = self._emitters()
         thread_trace, trace_index = self._traces(traced)
         unpack = np.ones((max(len(segments), 1), 8), self.dtype)
@@ -180,11 +179,12 @@ class Planner:
             for n, g in enumerate(layout.segments):
                 for k, receptor in enumerate(layout.receptors[g.population]):
                     unpack[n, k] = 1.0 / scales.get((layout.ruled[g.population].name, receptor), 1.0)
-        return Plan(segments, part_segment.astype(np.int64), self.thread_part, self.ring_at, widths, layout.together,
-                    layout.ring_rows, np.array(call, np.int64), np.array(stride, np.int64), np.array(drives, DRIVE),
-                    self.threshold.array(), self.mean.array(), self.number.array(), self.time.array(), emitters,
-                    thread_emitter, given_step, given_sender, layout.delays, rows.kind, rows.segment, rows.target,
-                    rows.weight, rows.packed, unpack, _yield_address(), trace_index, thread_trace)
+        return Plan(segments, part_segment.astype(np.int64), self.thread_part, self.ring_at, widths, int(layout.shared),
+                    layout.key_part, layout.key_column, layout.together, layout.ring_rows, np.array(call, np.int64),
+                    np.array(stride, np.int64), np.array(drives, DRIVE), self.threshold.array(), self.mean.array(),
+                    self.number.array(), self.time.array(), emitters, thread_emitter, given_step, given_sender, layout.delays,
+                    rows.kind, rows.segment, rows.target, rows.weight, rows.packed, unpack, _yield_address(), trace_index,
+                    thread_trace)
 
     def _drives(self, target: str, receptors: tuple[str, ...], low: int) -> list[tuple[Any, ...]]:
         """What adds to every neuron of a segment that begins at neuron `low` of the target."""
@@ -298,7 +298,7 @@ class Planner:
                     emitted[k] += int(np.bincount(np.unique(steps, return_inverse=True)[1]).max(initial=0))
         if self.may_run_alone:
             emitted = [sum(emitted)] * threads
-        ring, slots = int((-(-plan.width // 16) * 16).sum()) * layout.ring_rows, layout.slots
+        ring, slots = layout.places() * layout.ring_rows, layout.slots
         receptors = max([len(r) for r in layout.receptors], default=1)
         return Work(aligned(max(ring, 1), np.int32 if plan.kind == PACKED else self.dtype), self.state,
                     np.empty((slots, threads, most + 8), np.int32), np.zeros((slots, threads * LANE), np.int64),

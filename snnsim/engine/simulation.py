@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from snnsim.engine.advance import LANE, Kept, advance, catch_up
 from snnsim.engine.layout import Connections, Layout, Precision, Segment, build, build_plastic, connections, cores
 from snnsim.engine.modulation import Slow, move
-from snnsim.engine.pace import MOST_NEURONS, Pace
+from snnsim.engine.pace import Pace
 from snnsim.engine.plan_plastic import current, plan_plastic, remember_again, remembered, set_weights, with_room
 from snnsim.engine.plan_populations import Planner
 from snnsim.engine.recording import Recording, SpikeTrains, Traces
@@ -118,7 +118,7 @@ class Simulation:
         self._slow = [Slow(m, self._layout, self._planner) for m in network.modulations]
         move(self._slow)
         self._work = self._planner.work(self._plan)
-        self._pace = Pace(self.threads, self._layout.neurons if self._planner.may_run_alone else MOST_NEURONS + 1)
+        self._pace = Pace(self.threads, self._planner.may_run_alone)
         self._room = max(ROOM, 2 * self._work.fired.shape[2] * self._layout.together)
         room = max(ROOM, 4 * self._work.fired.shape[2] * len(self._layout.plastic)) if self._layout.plastic else 0
         self._plastic = plan_plastic(self._layout, plastic, self.threads, room)

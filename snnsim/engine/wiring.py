@@ -38,7 +38,8 @@ class Draws(NamedTuple):
     bound: Any  # int64 [parts + 1]: the neurons of each part
     delta: Any  # int64 [records, parts]: target neuron + delta = target code
     column: Any  # int32: delay in steps -> column
-    columns: int
+    key_part: int  # part * key_part + column * key_column: the order of a row
+    key_column: int
     dt: float
     exponent: Any  # the ziggurat's tables
     edge: Any
@@ -228,7 +229,7 @@ def draw_row(draws: Any, first: Any, stop: Any, i: Any, work: Any) -> Any:
             while neuron >= draws.bound[part + 1]:
                 part += 1
             work.code[m] = neuron + draws.delta[r, part]
-            work.key[m] = part * draws.columns + draws.column[np.int64(ms / draws.dt + 0.5)]
+            work.key[m] = part * draws.key_part + draws.column[np.int64(ms / draws.dt + 0.5)] * draws.key_column
             work.value[m] = w * d.scale
             m += 1
     return m
