@@ -193,6 +193,12 @@ def test_a_saved_simulation_goes_on_bit_for_bit(tmp_path, precision):
         np.testing.assert_array_equal(loaded.state("E", name), simulation.state("E", name))
 
 
+def test_a_simulation_saved_before_its_first_step_starts_there(tmp_path):
+    simulation = Simulation(small(), threads=2)
+    simulation.save(tmp_path / "s.h5")
+    assert Simulation.load(tmp_path / "s.h5", threads=1).run(20.0).digest() == simulation.run(20.0).digest()
+
+
 def test_a_damaged_save_is_refused_with_its_name(tmp_path):
     path = tmp_path / "s.h5"
     Simulation(small(), threads=1).save(path)

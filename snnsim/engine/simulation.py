@@ -263,8 +263,8 @@ class Simulation:
         if count.shape != (len(steps),) or np.any(count < 0) or sender.shape != (count.sum(),) or np.any(
                 (sender < 0) | (sender >= self._layout.first_sender[-1])):
             raise ValueError(f"{path} is damaged: its lists of spikes under way do not fit")
-        for step, senders in zip(steps, np.split(sender, np.cumsum(count)[:-1]), strict=True):
-            slot = step % self._layout.slots
+        for step, end, n in zip(steps, np.cumsum(count).tolist(), count.tolist(), strict=True):
+            slot, senders = step % self._layout.slots, sender[end - n: end]
             for lists, number, ends in ((self._work.fired, self._work.found, self._planner.thread_neuron),
                                         (self._work.emitted, self._work.sent, self._planner.thread_source)):
                 for q in range(self.threads):
