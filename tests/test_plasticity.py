@@ -25,7 +25,6 @@ from snnsim import (
     Uniform,
 )
 from snnsim.engine import Simulation, connections, source_output
-from snnsim.engine import layout as engine_layout
 from snnsim.neurons import LIF, PscExp
 from tests import oracle
 
@@ -108,10 +107,9 @@ def test_depression_of_a_regular_train_reaches_its_fixed_point():
     assert peaks[0] == pytest.approx(0.5 * 0.4) and peaks[-1] == pytest.approx(0.5 * 0.4 * (1 - e) / (1 - 0.6 * e), rel=1e-9)
 
 
-@pytest.mark.parametrize("most_shared", [0, 50_000])
+@pytest.mark.usefixtures("most_shared")
 @pytest.mark.parametrize("plasticity", [STDP(0.5, 0.6, 100.0), TsodyksMarkram(0.3, 100.0, 50.0)])
-def test_spikes_and_weights_do_not_depend_on_threads_and_survive_a_save(tmp_path, plasticity, most_shared, monkeypatch):
-    monkeypatch.setattr(engine_layout, "MOST_SHARED", most_shared)
+def test_spikes_and_weights_do_not_depend_on_threads_and_survive_a_save(tmp_path, plasticity):
     network = learning(5, plasticity, Uniform(0.1, 3.0))
     changing = network.synapses[2]
     found = []

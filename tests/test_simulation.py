@@ -110,12 +110,6 @@ def small(**changes):
     return Network(populations, synapses=synapses, time=TimeBase(0.1), seed=3, **changes)
 
 
-@pytest.fixture(params=[0, 50_000])
-def most_shared(request, monkeypatch):
-    """Networks laid out as large ones, whose parts have rows of their own, and as small ones, which have one row."""
-    monkeypatch.setattr(engine_layout, "MOST_SHARED", request.param)
-
-
 @pytest.mark.usefixtures("most_shared")
 @pytest.mark.parametrize("precision", ["single", "double", "packed"])
 def test_spikes_do_not_depend_on_threads_chunks_or_what_is_recorded(precision):

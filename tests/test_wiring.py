@@ -34,7 +34,6 @@ from snnsim import (
 )
 from snnsim.distributions import draw
 from snnsim.engine import Simulation, connections, source_output
-from snnsim.engine import layout as engine_layout
 from snnsim.engine.advance import BLOCK, EMITTER, count_steps
 from snnsim.engine.layout import LARGEST, Layout, build
 from snnsim.engine.plan_populations import Noise, Planner, poisson_thresholds, window
@@ -382,7 +381,7 @@ def noise(*rates, seed=0, dt=DT):
 
 def words_and_counts(mean, neurons, steps, **changes):
     """The 32 random bits of each neuron and step, and the count that they became."""
-    planner = Planner(Layout(noise((neurons, mean)), 1, "double"), None, 1)
+    planner = Planner(Layout(noise((neurons, mean)), 1, "double"), None)
     fields = {**dict.fromkeys(EMITTER.names, 0), **planner.poisson(planner.network.population("p0")), "n": neurons,
               **changes}
     emitter = np.array([tuple(fields.values())], EMITTER)[0]
@@ -602,12 +601,6 @@ def announced(layout):
         found += [(int(layout.first_sender[sender]) + i, population, receptor, j, d, w) for i, j, d, w in zip(
             c.source.tolist(), c.target.tolist(), c.delay.tolist(), c.weight.tolist(), strict=True)]
     return sorted(found, key=lambda f: f[:5])
-
-
-@pytest.fixture(params=[0, 50_000])
-def most_shared(request, monkeypatch):
-    """Networks laid out as large ones, whose parts have rows of their own, and as small ones, which have one row."""
-    monkeypatch.setattr(engine_layout, "MOST_SHARED", request.param)
 
 
 @pytest.mark.usefixtures("most_shared")

@@ -9,7 +9,6 @@ where one thread does the work of all, it takes them as one.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +77,8 @@ class Layout:
         self.delays = self._delays()
         parts, columns = len(self.bound) - 1, len(self.delays)
         self.key_part, self.key_column = (1, parts) if self.shared else (columns, 1)
+        self.thread_part = np.array([parts * k // threads for k in range(threads + 1)], np.int64)  # the parts of each thread
+        self.may_run_alone = self.shared and not self.plastic  # one thread may do the work of all
         # what is sent in so many steps reaches no one in them; where synapses are plastic, all hear of a spike at once
         self.together = 1 if self.plastic else min(int(self.delays.min(initial=MOST_TOGETHER)), MOST_TOGETHER)
         self.slots = self.together + int(self.delays.max(initial=1))
@@ -165,9 +166,10 @@ class Layout:
         rows = int(self.first_sender[-1]) * (4 * (keys + 1) + 16)
         listed = max([8 * s.connect.expected(*self._sizes(s), s.source == s.target) for s in self.wired
                       if isinstance(s.connect, (FixedIndegree, Pairs))], default=0)
-        ring = self.ring_rows * self.places() * self.dtype.itemsize + self.slots * int(self.first_sender[-1]) * 4
+        ring = self.ring_rows * self.places() * self.dtype.itemsize
+        lists = self.slots * int(self.first_sender[-1]) * 4 * (self.threads if self.may_run_alone else 1)
         states = sum(p.size * (len(p.rule.states) if p.rule else 0) for p in self.ruled) * self.dtype.itemsize
-        return int(self.expected() * self.synapse_bytes() + rows + listed + ring + states)
+        return int(self.expected() * self.synapse_bytes() + rows + listed + ring + lists + states)
 
     def scales(self) -> dict[tuple[str, str], float]:
         """For packed weights: how many units of 16 bits one unit of weight is, for each receptor of each target; fewer where
@@ -189,19 +191,19 @@ class Layout:
         elif isinstance(s.connect, AllToAll | FixedIndegree | OneToOne):
             most = s.connect.expected(sources, targets, False) / targets
         else:
-            most = _far(s.connect.expected(sources, targets, s.source == s.target) / targets)
+            most = far(s.connect.expected(sources, targets, s.source == s.target) / targets)
         source = self.network.population(s.source).source
         if isinstance(source, Poisson):
-            most *= _far(float(np.max(source.rate)) * 1e-3 * self.network.time.dt)
+            most *= far(float(np.max(source.rate)) * 1e-3 * self.network.time.dt)
         if isinstance(source, SpikeTimes) and len(np.asarray(source.times)):
             step = step_of(source.times, self.network.time.dt)
             most *= np.unique(np.stack([step, np.asarray(source.neuron)]), axis=1, return_counts=True)[1].max()
         return float(most)
 
 
-def _far(mean: float) -> float:
-    """What a Poisson number of this mean hardly ever exceeds."""
-    return mean + 10.0 * math.sqrt(mean) + 10.0
+def far(mean: Any) -> Any:
+    """What a Poisson number of this mean hardly ever exceeds: with odds far below 2**-32."""
+    return mean + 10.0 * np.sqrt(mean) + 10.0
 
 
 def stream(network: Network, purpose: int, *index: int) -> np.random.Generator:

@@ -16,9 +16,9 @@ from snnsim.plasticity import STDP, TsodyksMarkram
 Array = NDArray[Any]
 
 
-def plan_plastic(layout: Layout, rows: Rows, threads: int, room: int) -> Plastic:
+def plan_plastic(layout: Layout, rows: Rows, room: int) -> Plastic:
     """The memory of the plastic synapses before the first step. room: spikes that a thread can remember."""
-    dt, parts = layout.network.time.dt, len(layout.bound) - 1
+    dt, threads, parts = layout.network.time.dt, layout.threads, len(layout.bound) - 1
     records, delta = np.zeros(len(layout.plastic), PLASTIC), np.zeros((len(layout.plastic), parts), np.int64)
     row = post = 0
     for i, s in enumerate(layout.plastic):
@@ -70,17 +70,18 @@ def current(layout: Layout, plastic: Plastic, s: Synapses) -> Connections:
     """The synapses with their weights of now."""
     c, order = places(layout, s)
     weight = np.empty(len(order), plastic.weight.dtype)
-    weight[order] = _weights(layout, plastic, s)
+    weight[order] = weights_in_rows(layout, plastic, s)
     return replace(c, weight=weight)
 
 
 def set_weights(layout: Layout, plastic: Plastic, s: Synapses, weight: Array) -> None:
     """Put weights in the order of drawing into the rows."""
     _, order = places(layout, s)
-    _weights(layout, plastic, s)[:] = weight[order]
+    weights_in_rows(layout, plastic, s)[:] = weight[order]
 
 
-def _weights(layout: Layout, plastic: Plastic, s: Synapses) -> Array:
+def weights_in_rows(layout: Layout, plastic: Plastic, s: Synapses) -> Array:
+    """A view of the weights where they stand."""
     r = plastic.records[layout.plastic.index(s)]
     a, b = plastic.segment[r["row"], 0], plastic.segment[r["row"] + r["n"] - 1, -1]
     weights: Array = plastic.weight[a: b]
@@ -114,5 +115,4 @@ def _owner(layout: Layout, plastic: Plastic, post: int) -> int:
     """The thread that owns a target neuron of the records."""
     r = plastic.records[int(np.searchsorted(plastic.records["post"], post, "right")) - 1]
     part = int(np.searchsorted(layout.bound, layout.first[r["population"]] + post - r["post"], "right")) - 1
-    threads, parts = len(plastic.last), len(layout.bound) - 1
-    return next(k for k in range(threads) if parts * k // threads <= part < parts * (k + 1) // threads)
+    return int(np.searchsorted(layout.thread_part, part, "right")) - 1

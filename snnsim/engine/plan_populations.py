@@ -26,7 +26,7 @@ from snnsim.engine.advance import (
     Work,
     count_steps,
 )
-from snnsim.engine.layout import INITIAL, SPIKES, Layout, Rows, stream
+from snnsim.engine.layout import INITIAL, SPIKES, Layout, Rows, far, stream
 from snnsim.engine.neuron_kernel import FIXED, step_address
 from snnsim.engine.plan import Pool, aligned
 from snnsim.engine.wiring import PACKED
@@ -88,16 +88,13 @@ def parameters_of(layout: Layout, p: Population) -> tuple[tuple[str, ...], dict[
 class Planner:
     """Builds a Plan and the Work that goes with it; holds on to the arrays whose addresses stand in it."""
 
-    def __init__(self, layout: Layout, rows: Rows | None, threads: int) -> None:
-        self.layout, self.rows, self.threads = layout, rows, threads
-        self.may_run_alone = layout.shared and not layout.plastic
+    def __init__(self, layout: Layout, rows: Rows | None) -> None:
+        self.layout, self.rows, self.threads = layout, rows, layout.threads
         self.network, self.dt, self.dtype = layout.network, layout.network.time.dt, layout.dtype
-        self.parts = len(layout.bound) - 1
         self.item = self.dtype.itemsize
-        self.thread_part = np.array([self.parts * k // threads for k in range(threads + 1)], np.int64)
-        self.thread_neuron = layout.bound[self.thread_part]  # who sends for which thread: neurons, and senders of sources
+        self.thread_neuron = layout.bound[layout.thread_part]  # who sends for which thread: neurons, and senders of sources
         begin, end = layout.neurons, int(layout.first_sender[-1])
-        self.thread_source = [begin + (end - begin) * k // threads for k in range(threads + 1)]
+        self.thread_source = [begin + (end - begin) * k // self.threads for k in range(self.threads + 1)]
         self.state_at, total = [], 0
         for p in layout.ruled:
             assert p.rule is not None
@@ -167,7 +164,7 @@ class Planner:
             r["drive"] = len(drives)
             drives += self._drives(p.name, receptors, g.low)
             r["drives"] = len(drives) - r["drive"]
-        part_segment = np.searchsorted([g.part for g in layout.segments], np.arange(self.parts + 1))
+        part_segment = np.searchsorted([g.part for g in layout.segments], np.arange(len(layout.bound)))
         widths = np.array(layout.width, np.int64)
         padded = -(-widths // 16) * 16
         self.ring_at = np.zeros_like(padded) if layout.shared else (np.cumsum(padded) - padded) * layout.ring_rows
@@ -179,7 +176,7 @@ class Planner:
             for n, g in enumerate(layout.segments):
                 for k, receptor in enumerate(layout.receptors[g.population]):
                     unpack[n, k] = 1.0 / scales.get((layout.ruled[g.population].name, receptor), 1.0)
-        return Plan(segments, part_segment.astype(np.int64), self.thread_part, self.ring_at, widths, int(layout.shared),
+        return Plan(segments, part_segment.astype(np.int64), layout.thread_part, self.ring_at, widths, int(layout.shared),
                     layout.key_part, layout.key_column, layout.together, layout.ring_rows, np.array(call, np.int64),
                     np.array(stride, np.int64), np.array(drives, DRIVE), self.threshold.array(), self.mean.array(),
                     self.number.array(), self.time.array(), emitters, thread_emitter, given_step, given_sender, layout.delays,
@@ -234,6 +231,7 @@ class Planner:
         """Sources with rows, and given spikes by step. Threads take turns in the order of senders, so that all lists of
         spikes together are in that order."""
         layout, found, steps, senders = self.layout, [], [np.zeros(0, np.int64)], [np.zeros(0, np.int32)]
+        poisson = {p.name: self.poisson(p) for p in layout.senders if isinstance(p.source, Poisson)}
         thread_emitter, given = [0], 0
         for k in range(self.threads):
             from_, to = self.thread_source[k], self.thread_source[k + 1]
@@ -243,8 +241,7 @@ class Planner:
                 if low >= high:
                     continue
                 e = {**dict.fromkeys(EMITTER.names or (), 0), "kind": -1}
-                if isinstance(p.source, Poisson):
-                    e |= {a: b for a, b in self.poisson(p).items() if a in e}
+                e |= poisson.get(p.name, {})
                 e |= {"first": first + low, "low": low, "n": high - low, "table": e["table"] + low}
                 if isinstance(p.source, SpikeTimes):
                     neuron = np.asarray(p.source.neuron)
@@ -268,7 +265,7 @@ class Planner:
             for k, at in enumerate(places.tolist()):
                 neuron = int(self.layout.first[i]) + (at - self.state_at[i]) % p.size
                 part = int(np.searchsorted(self.layout.bound, neuron, "right")) - 1
-                owner.append(int(np.searchsorted(self.thread_part, part, "right")) - 1)
+                owner.append(int(np.searchsorted(self.layout.thread_part, part, "right")) - 1)
                 index.append(at)
                 self.trace_order.append((i, k))
         order = np.argsort(owner, kind="stable")
@@ -284,19 +281,18 @@ class Planner:
 
     def work(self, plan: Plan) -> Work:
         threads, layout = self.threads, self.layout
-        most = layout.neurons if self.may_run_alone else max(np.diff(self.thread_neuron).tolist())
+        most = layout.neurons if layout.may_run_alone else max(np.diff(self.thread_neuron).tolist())
         emitted = [0] * threads
         for k in range(threads):
             for e in plan.emitters[plan.thread_emitter[k]: plan.thread_emitter[k + 1]]:
                 if e["kind"] == POISSON:
                     emitted[k] += int(e["n"]) * int(e["least"] + e["thresholds"])
                 elif e["kind"] == POISSON_EACH:
-                    mean = plan.mean[e["table"]: e["table"] + e["n"]]
-                    emitted[k] += int(np.sum(mean + 10.0 * np.sqrt(mean) + 10.0))  # more is rarer than 2**-32
+                    emitted[k] += int(np.sum(far(plan.mean[e["table"]: e["table"] + e["n"]])))
                 else:
                     steps = plan.given_step[e["list"]: e["stop"]]
                     emitted[k] += int(np.bincount(np.unique(steps, return_inverse=True)[1]).max(initial=0))
-        if self.may_run_alone:
+        if layout.may_run_alone:
             emitted = [sum(emitted)] * threads
         ring, slots = layout.places() * layout.ring_rows, layout.slots
         receptors = max([len(r) for r in layout.receptors], default=1)
@@ -324,7 +320,7 @@ def source_output(network: Network, name: str, steps: int, start: int = 0) -> Ar
     """What a source sends in the steps start .. start + steps - 1 of every simulation of this network: spike counts, or
     currents, float64 [steps, neurons]."""
     p = network.population(name)
-    planner = Planner(Layout(network, 1, "double"), None, 1)
+    planner = Planner(Layout(network, 1, "double"), None)
     sent = np.zeros((steps, p.size))
     match p.source:
         case Poisson():

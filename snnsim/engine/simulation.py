@@ -18,7 +18,15 @@ from snnsim.engine.advance import LANE, Kept, advance, catch_up
 from snnsim.engine.layout import Connections, Layout, Precision, Segment, build, build_plastic, connections, cores
 from snnsim.engine.modulation import Slow, move
 from snnsim.engine.pace import Pace
-from snnsim.engine.plan_plastic import current, plan_plastic, remember_again, remembered, set_weights, with_room
+from snnsim.engine.plan_plastic import (
+    current,
+    plan_plastic,
+    remember_again,
+    remembered,
+    set_weights,
+    weights_in_rows,
+    with_room,
+)
 from snnsim.engine.plan_populations import Planner
 from snnsim.engine.recording import Recording, SpikeTrains, Traces
 from snnsim.files import read_array, reading_hdf5, replacing
@@ -30,7 +38,7 @@ from snnsim.version import __version__
 
 Array = NDArray[Any]
 FORMAT, SCHEMA = "snnsim simulation", 1
-SMALLEST_CHUNK, CHUNK, LARGEST_CHUNK = 50, 2_000, 50_000  # steps of one call of the loop: at the end, and at first
+SMALLEST_CHUNK, CHUNK, LARGEST_CHUNK = 50, 2_000, 50_000  # steps of one call of the loop; the first has CHUNK
 CHUNK_S = 0.05  # seconds that it should take at least, because calling takes time; an interrupt or the bar waits for it
 TRACED = 1 << 23  # values that are traced in one call
 ROOM = 1 << 16  # spikes that a thread can keep before it asks for more
@@ -111,17 +119,17 @@ class Simulation:
         began = time.perf_counter()
         rows, plastic = build(self._layout, self.threads), build_plastic(self._layout, self.threads)
         self.synapses, self.build_s = rows.synapses + plastic.synapses, time.perf_counter() - began
-        self._planner = Planner(self._layout, rows, self.threads)
+        self._planner = Planner(self._layout, rows)
         places = [self._places(name) for name in self.names]
         watched = {m.source for m in network.modulations}
         self._plan = self._planner.plan({*self.recorded, *watched}, places)
         self._slow = [Slow(m, self._layout, self._planner) for m in network.modulations]
         move(self._slow)
         self._work = self._planner.work(self._plan)
-        self._pace = Pace(self.threads, self._planner.may_run_alone)
+        self._pace = Pace(self.threads, self._layout.may_run_alone)
         self._room = max(ROOM, 2 * self._work.fired.shape[2] * self._layout.together)
         room = max(ROOM, 4 * self._work.fired.shape[2] * len(self._layout.plastic)) if self._layout.plastic else 0
-        self._plastic = plan_plastic(self._layout, plastic, self.threads, room)
+        self._plastic = plan_plastic(self._layout, plastic, room)
 
     def _chosen(self, name: str, state: str, neurons: Sequence[int]) -> tuple[str, Array]:
         one_of("traces", name, self.names)
@@ -233,7 +241,7 @@ class Simulation:
     def _load_plastic(self, group: h5py.Group, path: str | os.PathLike[str]) -> None:
         for i, s in enumerate(self._layout.plastic):
             weight = read_array(group, f"weight {i}", path)
-            self._fill(np.empty_like(self.connections(s).weight), weight, path)
+            self._fill(np.empty_like(weights_in_rows(self._layout, self._plastic, s)), weight, path)
             set_weights(self._layout, self._plastic, s, weight)
         for name in ("last", "trace", "use"):
             for mine in getattr(self._plastic, name):
