@@ -21,17 +21,6 @@ from snnsim.rule import Rule, derive
 from snnsim.rule.trace import const
 
 HEAD = '''
-from numba.core.compiler import Compiler
-
-
-class NoAlias(Compiler):
-    """Rows never overlap, so the loop over them needs no checks before it is vectorised."""
-
-    def define_pipelines(self):
-        self.state.flags.noalias = True
-        return super().define_pipelines()
-
-
 @njit(error_model="numpy", pipeline_class=NoAlias)
 def copy(_to, _from):
     for _i in range(_to.size):
