@@ -1,5 +1,6 @@
 """Spiking layers for torch: [T, B, ...], explicit state, fused time loops, sparse events into the first layer."""
 
+from snnsim.nn.chunks import checkpointed, truncated
 from snnsim.nn.eager import eager
 from snnsim.nn.layers import BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, SumPool2d
 from snnsim.nn.neuron import Neuron, Readout, set_dt
@@ -9,4 +10,5 @@ from snnsim.nn.sequential import Sequential, Stateful
 from snnsim.nn.surrogate import SURROGATES, Surrogate
 
 __all__ = ["POOL", "SURROGATES", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Flatten", "Linear", "Neuron",
-           "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate", "eager", "set_dt"]
+           "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate", "checkpointed", "eager", "set_dt",
+           "truncated"]

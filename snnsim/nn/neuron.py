@@ -59,6 +59,7 @@ class Neuron(Stateful):
             self.register_parameter(f"raw_{name}", torch.nn.Parameter(torch.zeros(tuple(shape))))
         self.dt: float | None = None
         self._start: dict[str, torch.Tensor] = {}
+        self._fixed: dict[tuple[torch.dtype, torch.device], dict[str, torch.Tensor]] = {}
         if dt is not None:
             self.set_dt(dt)
 
@@ -76,7 +77,7 @@ class Neuron(Stateful):
                 raise ValueError(f"{name} is learned as {kind!r}, so it must lie {_RANGE[kind]}; it is "
                                  f"{p.tolist()} at dt = {dt:g} ms")
             values[name] = _TO_RAW[kind](p)
-        self._start, self.dt = values, float(dt)
+        self._start, self._fixed, self.dt = values, {}, float(dt)
 
     def step_parameters(self) -> dict[str, torch.Tensor]:
         """The parameters of one step as they are now, by name; those that are learned with their gradients."""
@@ -85,17 +86,26 @@ class Neuron(Stateful):
         values = dict(self._start)
         for name, kind in self.learn.items():
             raw = self.get_parameter(f"raw_{name}")
-            values[name] = _FROM_RAW[kind](values[name].to(raw.dtype), raw)
+            values[name] = _FROM_RAW[kind](values[name].to(raw.device, raw.dtype), raw)
         return values
+
+    def parameters_for(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The step parameters in the dtype and on the device of x [T, B, ...]. ValueError when one does not fit its neurons."""
+        key = x.dtype, x.device
+        typed = self._fixed.get(key)
+        if typed is None:
+            typed = {name: p.to(x.device, x.dtype) for name, p in self.step_parameters().items()}
+            if not self.learn:
+                self._fixed[key] = typed
+        return [fitting(name, p, x.shape[2:]) for name, p in typed.items()]
 
     def forward(self, x: Any, state: Sequence[torch.Tensor] | None = None) -> tuple[
             torch.Tensor, tuple[torch.Tensor, ...]]:
         inputs = self.tensors(x)
         self.check_state(state, inputs[0], self.rule.states)
-        shape = inputs[0].shape[2:]
         if state is None and any(self.neuron.initial.values()):
             state = [torch.full_like(inputs[0][0], self.neuron.initial.get(name, 0.0)) for name in self.rule.states]
-        parameters = [fitting(name, p.to(inputs[0].dtype), shape) for name, p in self.step_parameters().items()]
+        parameters = self.parameters_for(inputs[0])
         loop = Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
         if not _channels_last(inputs[0]):
             return loop(inputs, state, parameters)

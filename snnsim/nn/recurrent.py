@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snnsim.nn import sparse, threads
 from snnsim.nn.fused import KINDS, NAMES, Loop, contiguous, seed, summed
-from snnsim.nn.neuron import Neuron, fitting
+from snnsim.nn.neuron import Neuron
 from snnsim.nn.pool import take
 from snnsim.nn.printed_recurrent import SAMPLES, backward_kernel, forward_kernel
 from snnsim.rule import Neuron as Spec
@@ -73,10 +73,9 @@ class Recurrent(Neuron):
             state = [torch.full_like(inputs[0][0], rest.get(name, 0.0)) for name in (*self.rule.states, "s")]
         elif not bool(((state[n] == 0) | (state[n] == 1)).all()):
             raise ValueError("the spikes in the state, its last tensor, must be 0 or 1")
-        parameters = [fitting(name, p.to(dtype), inputs[0].shape[2:]) for name, p in self.step_parameters().items()]
         recurrence = Recurrence(Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset),
                                 self.receptor, self.mask)
-        return recurrence(inputs, state[n], state[:n], self.weight.to(dtype), parameters)
+        return recurrence(inputs, state[n], state[:n], self.weight.to(dtype), self.parameters_for(inputs[0]))
 
     def extra_repr(self) -> str:
         masked = "" if self.mask is None else f", {int(self.mask.sum())} synapses"
