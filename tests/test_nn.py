@@ -174,7 +174,7 @@ def test_nan_and_infinity_are_not_silent(value: float, neuron: object) -> None:
                                                      "snnsim.nn.set_dt(net, dt)"),
     (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(3, 4)), "x must be [T, B, ...]"),
     (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(0, 1, 4)), "at least three dimensions and one value, got (0, 1, 4)"),
-    (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(1, 1, 4).half()), "x must be float32 or float64 on the CPU"),
+    (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(1, 1, 4).int()), "x must be float32 or float64 on the CPU"),
     (lambda: nn.Neuron(LIF(), dt=1.0)([1.0]), "x must be a tensor [T, B, ...] or a batch of events, got list"),
     (lambda: nn.Neuron(LIF(), dt=1.0)((torch.zeros(1, 1, 4), torch.zeros(1, 1, 4))), "a tuple of 1 tensors, got 2"),
     (lambda: nn.Neuron(LIF(), dt=1.0)(torch.zeros(1, 1, 4), (torch.zeros(4),)), "state must be a tuple of 1 tensors"),

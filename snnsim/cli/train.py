@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import nullcontext, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,17 +25,29 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the results; by default runs/RECIPE.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="In place of the recipe's.")] = None,
     resume: Annotated[bool, typer.Option("--resume/--restart", help="Go on from a checkpoint, or begin again.")] = True,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of each process; by default the cores "
+                                                "over the processes.")] = None,
 ) -> None:
     """Train a net by a recipe; the epoch is chosen on a split of the training set, the test set is used once.
 
     Each seed gets a folder OUT/seed-N with checkpoint.safetensors, network.h5 and training.json. A run that was
-    interrupted continues where it stopped, bit for bit, when the same command is given again.
+    interrupted continues where it stopped, bit for bit, when the same command is given again. Several processes, on one
+    machine or many, share every batch when torchrun starts them, and come to the same weights but for rounding.
 
-    Examples: `snnsim train digits`, `snnsim train nmnist --data ~/N-MNIST --seeds 3`, `snnsim train mine.toml --seed 7`
+    Examples: `snnsim train digits`, `snnsim train nmnist --data ~/N-MNIST --seeds 3`, `snnsim train mine.toml --seed 7`,
+    `torchrun --nproc-per-node 2 -m snnsim train digits`
     """
     if seed and seeds:
         raise typer.BadParameter("give --seed (which) or --seeds (how many), not both")
-    from snnsim.train import load_recipe
+    from snnsim.train.processes import joined
+
+    with joined(threads) as speaks, nullcontext() if speaks else redirect_stdout(StringIO()):
+        _train(recipe, data, seed, seeds, out, epochs, resume)
+
+
+def _train(recipe: str, data: Path | None, seed: list[int] | None, seeds: int | None, out: Path | None, epochs: int | None,
+           resume: bool) -> None:
+    from snnsim.train import load_recipe, processes
 
     plan = load_recipe(recipe)
     chosen = list(dict.fromkeys(seed)) if seed else [plan.train.seed + i for i in range(seeds or 1)]
@@ -58,9 +72,10 @@ def train(
     if len(done) > 1:
         say(f"mean {statistics.mean(accuracies):.2%} ± {spread:.2%} (standard deviation of {len(done)} seeds), "
             f"from {min(accuracies):.2%} to {max(accuracies):.2%}", "bold")
-    write_json(folder / "summary.json", {"recipe": recipe, "seeds": chosen, "accuracies": accuracies,
-                                         "mean": statistics.mean(accuracies), "standard_deviation": spread,
-                                         "seconds": [t.seconds for t in done]})
+    if processes.first():
+        write_json(folder / "summary.json", {"recipe": recipe, "seeds": chosen, "accuracies": accuracies,
+                                             "mean": statistics.mean(accuracies), "standard_deviation": spread,
+                                             "seconds": [t.seconds for t in done]})
     silent = sorted({name for t in done for name, rate in zip(t.layers, t.evaluation.rates, strict=True) if rate == 0.0})
     if silent:
         say(f"warning: {', '.join(silent)} never fired on the test set: lower theta, or train with a wider surrogate",

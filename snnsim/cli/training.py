@@ -17,7 +17,7 @@ from snnsim.files import replacing
 from snnsim.lowering import lower
 from snnsim.network import Network
 from snnsim.network_file import save_network
-from snnsim.train import Evaluation, History, Recipe, build, evaluate, fit, hidden_layers
+from snnsim.train import Evaluation, History, Recipe, build, evaluate, fit, hidden_layers, processes
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,16 @@ class Trained:
 def train_seed(recipe: Recipe, seed: int, out: Path, data: tuple[EventDataset, EventDataset], *, epochs: int | None = None,
                restart: bool = False, progress: bool | None = None) -> Trained:
     """Train, choose the epoch on a split of the training set, evaluate once on the test set, lower, and write
-    checkpoint.safetensors, network.h5 and training.json into the folder `out`.
+    checkpoint.safetensors, network.h5 and training.json into the folder `out`. With several processes of
+    torch.distributed, all must call it; the first one writes.
 
     An existing checkpoint is continued, unless restart. Errors: those of `fit`, `lower` and the recipe's layers.
     """
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.safetensors"
-    if restart:
+    if restart and processes.first():
         checkpoint.unlink(missing_ok=True)
+    processes.wait()  # or another would still read what the first removes
     train, validation = split(data[0], recipe.data.validation, seed)
     torch.manual_seed(seed)
     net = build(recipe.layers)
@@ -53,12 +55,13 @@ def train_seed(recipe: Recipe, seed: int, out: Path, data: tuple[EventDataset, E
     augment = Augment(**recipe.data.augment) if recipe.data.augment else None  # type: ignore[arg-type]  # checked by it
     history = fit(net, train, dt=recipe.data.dt, steps=recipe.data.steps, clip=recipe.data.clip, augment=augment,
                   validation=validation if len(validation) else None, checkpoint=checkpoint, progress=progress, **options)
-    evaluation = evaluate(net, data[1], net.time)  # type: ignore[arg-type]  # fit has set it
+    evaluation = evaluate(net, data[1], net.time, shared=True)  # type: ignore[arg-type]  # fit has set it
     network = lower(net)
-    save_network(network, out / "network.h5")
     names = tuple(p.name for p in network.populations[1:] if p.rule is not None and p.rule.fires)
     trained = Trained(seed, history, evaluation, network, names[: len(hidden_layers(net))])
-    write_json(out / "training.json", _described(trained, recipe, options))
+    if processes.first():
+        save_network(network, out / "network.h5")
+        write_json(out / "training.json", _described(trained, recipe, options))
     return trained
 
 

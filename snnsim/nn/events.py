@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from snnsim.kernel import jit
 from snnsim.nn import sparse, threads
+from snnsim.nn.compiling import uncompiled
 from snnsim.nn.pool import take
 
 Array = NDArray[Any]
@@ -61,6 +62,7 @@ def checked(x: Any) -> Events:
     return Events(indptr, indices, values, shape)
 
 
+@uncompiled
 def dense(x: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """The batch as a tensor [T, B, ...]."""
     events = checked(x)
@@ -69,6 +71,7 @@ def dense(x: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return out
 
 
+@uncompiled
 def linear(x: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """y[t, b] = W x[t, b] + bias, [T, B, outputs]. weight: [outputs, inputs]. ValueError when the inputs do not fit."""
     events = checked(x)
@@ -77,6 +80,7 @@ def linear(x: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Ten
     return sparse.linear(sparse.Rows(events.indptr, events.indices, events.values), weight, bias).view(*events.shape[:2], -1)
 
 
+@uncompiled
 def conv2d(x: Any, weight: torch.Tensor, bias: torch.Tensor | None, stride: tuple[int, int],
            padding: tuple[int, int]) -> torch.Tensor:
     """The convolution of snnsim.maps.Conv2d at every step, [T, B, C', H', W'] in memory order [T, B, H', W', C']."""
@@ -87,6 +91,7 @@ def conv2d(x: Any, weight: torch.Tensor, bias: torch.Tensor | None, stride: tupl
     return out.view(*events.shape[:2], *out.shape[1:]).movedim(4, 2)
 
 
+@uncompiled
 def sum_pool2d(x: Any, kernel: tuple[int, int], stride: tuple[int, int]) -> Events:
     """Sums over windows: each event once in every window that holds it; windows that do not fit are left out."""
     events = checked(x)
@@ -98,6 +103,7 @@ def sum_pool2d(x: Any, kernel: tuple[int, int], stride: tuple[int, int]) -> Even
     return Events(indptr, indices, values, (t, b, c, *size))
 
 
+@uncompiled
 def between(x: Any, start: int, stop: int) -> Events:
     """The steps from start to stop - 1 of the batch; no event is copied."""
     events = checked(x)
@@ -107,6 +113,7 @@ def between(x: Any, start: int, stop: int) -> Events:
     return Events(indptr - low, events.indices[low:high], events.values[low:high], (stop - start, *events.shape[1:]))
 
 
+@uncompiled
 def flatten(x: Any) -> Events:
     events = checked(x)
     return Events(events.indptr, events.indices, events.values, (*events.shape[:2], math.prod(events.shape[2:])))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from snnsim.nn import events, sparse
+from snnsim.nn import events, processes, sparse
 
 
 def folded(name: str, x: Any, dimensions: int, shape: str) -> torch.Tensor:
@@ -98,18 +98,21 @@ class Flatten(torch.nn.Module):
 
 class BatchNorm1d(torch.nn.BatchNorm1d):
     """Batch norm of [T, B, N], with statistics over all steps and samples, so that one affine map holds for every step
-    and folds into the layer before. Constructor: that of torch.nn.BatchNorm1d. Zheng et al., AAAI (2021), without its
-    scaling by the threshold."""
+    and folds into the layer before. Where torch.distributed has several processes, training takes the samples of all of
+    them, so all must call it. Constructor: that of torch.nn.BatchNorm1d. Zheng et al., AAAI (2021), without its scaling by
+    the threshold."""
 
     def forward(self, x: Any) -> torch.Tensor:
-        return unfolded(super().forward(folded("BatchNorm1d", x, 3, "[T, B, N]")), x)
+        flat = folded("BatchNorm1d", x, 3, "[T, B, N]")
+        return unfolded(processes.batch_norm(self, flat) if processes.shares_batches(self) else super().forward(flat), x)
 
 
 class BatchNorm2d(torch.nn.BatchNorm2d):
     """Batch norm of [T, B, C, H, W], with statistics a channel over all steps, samples and pixels; see BatchNorm1d."""
 
     def forward(self, x: Any) -> torch.Tensor:
-        return unfolded(super().forward(folded("BatchNorm2d", x, 5, "[T, B, C, H, W]")), x)
+        flat = folded("BatchNorm2d", x, 5, "[T, B, C, H, W]")
+        return unfolded(processes.batch_norm(self, flat) if processes.shares_batches(self) else super().forward(flat), x)
 
 
 class Dropout(torch.nn.Module):
@@ -132,7 +135,7 @@ class Dropout(torch.nn.Module):
             raise ValueError(f"Dropout takes a tensor [T, B, ...], got {_described(x)}")
         if not self.training or self.share == 0.0:
             return x
-        return x * torch.empty_like(x[0]).bernoulli_(1.0 - self.share).div_(1.0 - self.share)
+        return x * processes.bernoulli(x[0], 1.0 - self.share).div_(1.0 - self.share)
 
     def extra_repr(self) -> str:
         return f"share={self.share}"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from snnsim.neurons import LI
+from snnsim.nn.compiling import uncompiled
 from snnsim.nn.events import dense, is_events
 from snnsim.nn.fused import KINDS, Loop
 from snnsim.nn.sequential import Stateful
@@ -22,7 +23,8 @@ KINDS_OF: dict[str, Kind] = {"decay": "unit", "keep": "unit", "rho": "unit", "th
 class Neuron(Stateful):
     """Neurons of one rule over all steps: forward(x, state=None) -> (out, state).
 
-    x: [T, B, ...], float32 or float64, or a batch of events; for a rule with several inputs a tuple of tensors. out: the
+    x: [T, B, ...], float32 or float64, or a batch of events; for a rule with several inputs a tuple of tensors. float16
+    and bfloat16, which torch.autocast gives, are computed in float32, and so are out and state. out: the
     spikes, or the last state of a rule that never fires, like x. state: a tuple of tensors [B, ...], one for each state
     of the rule; None starts at rest (`neuron.initial`, else 0). The gradient is that of the rule, with the surrogate for
     that of the spike.
@@ -99,6 +101,7 @@ class Neuron(Stateful):
                 self._fixed[key] = typed
         return [fitting(name, p, x.shape[2:]) for name, p in typed.items()]
 
+    @uncompiled
     def forward(self, x: Any, state: Sequence[torch.Tensor] | None = None) -> tuple[
             torch.Tensor, tuple[torch.Tensor, ...]]:
         inputs = self.tensors(x)
@@ -119,7 +122,7 @@ class Neuron(Stateful):
         """The rule's inputs, one tensor each. ValueError that says what is wrong with x."""
         if is_events(x):
             x = dense(x)
-        inputs: tuple[torch.Tensor, ...] = x if isinstance(x, tuple) else (x,)
+        inputs: tuple[torch.Tensor, ...] = tuple(_widened(i) for i in (x if isinstance(x, tuple) else (x,)))
         for i in inputs:
             if not isinstance(i, torch.Tensor):
                 raise ValueError(f"x must be a tensor [T, B, ...] or a batch of events, got {type(i).__name__}")
@@ -194,6 +197,11 @@ def fitting(name: str, p: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     if lead < 0 or any(a not in (1, b) for a, b in zip(p.shape, shape[lead:], strict=True)):
         raise ValueError(f"{name} of shape {tuple(p.shape)} does not fit neurons of shape {tuple(shape)}")
     return p
+
+
+def _widened(x: Any) -> Any:
+    """Half precision as float32: a membrane adds up what is smaller than its own rounding in half precision."""
+    return x.float() if isinstance(x, torch.Tensor) and x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _channels_last(x: torch.Tensor) -> bool:

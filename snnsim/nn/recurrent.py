@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from snnsim.nn import sparse, threads
+from snnsim.nn.compiling import uncompiled
 from snnsim.nn.fused import KINDS, NAMES, Loop, contiguous, seed, summed
 from snnsim.nn.neuron import Neuron
 from snnsim.nn.pool import take
@@ -61,6 +62,7 @@ class Recurrent(Neuron):
     def features(self) -> int:
         return len(self.weight)
 
+    @uncompiled
     def forward(self, x: Any, state: Sequence[torch.Tensor] | None = None) -> tuple[
             torch.Tensor, tuple[torch.Tensor, ...]]:
         inputs = self.tensors(x)

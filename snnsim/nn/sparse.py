@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from snnsim.kernel import NoAlias, jit
 from snnsim.nn import threads
+from snnsim.nn.compiling import uncompiled
 from snnsim.nn.pool import take
 
 Array = NDArray[Any]
@@ -54,6 +55,7 @@ def found(x: torch.Tensor) -> Rows | None:
     return Rows(indptr, indices[:-1], values[:-1])
 
 
+@uncompiled
 def linear(x: torch.Tensor | Rows, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """y = x W^T + b, [rows, outputs], for x [rows, inputs] and weight [outputs, inputs].
 

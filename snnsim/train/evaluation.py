@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from snnsim.datasets import EventDataset, bin_events
 from snnsim.network import TimeBase
 from snnsim.nn import Neuron
+from snnsim.nn.processes import add_up, place
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ def scores(net: torch.nn.Module, batch: Any) -> torch.Tensor:
     return torch.as_tensor(out).flatten(2).mean(0)
 
 
-def batches(dataset: EventDataset, time: TimeBase, size: int) -> Iterator[tuple[Any, NDArray[np.int64]]]:
-    """The data set in its order, binned: (event batch, labels)."""
-    for start in range(0, len(dataset), size):
+def batches(dataset: EventDataset, time: TimeBase, size: int, chosen: slice = slice(None)) -> Iterator[
+        tuple[Any, NDArray[np.int64]]]:
+    """The data set in its order, binned: (event batch, labels). chosen: which of the batches."""
+    for start in range(0, len(dataset), size)[chosen]:
         part = [dataset[i] for i in range(start, min(start + size, len(dataset)))]
         yield bin_batch([r.events for r in part], dataset, time), np.array([r.label for r in part], np.int64)
 
@@ -70,20 +72,32 @@ def firing_rates(net: torch.nn.Module) -> Iterator[list[list[float]]]:
             h.remove()
 
 
-def evaluate(net: torch.nn.Module, dataset: EventDataset, time: TimeBase, batch_size: int = 64) -> Evaluation:
-    """Run the net over the data set in evaluation mode, without gradients; the net's mode is restored."""
+def evaluate(net: torch.nn.Module, dataset: EventDataset, time: TimeBase, batch_size: int = 64, *,
+             shared: bool = False) -> Evaluation:
+    """Run the net over the data set in evaluation mode, without gradients; the net's mode is restored.
+
+    shared: all processes of torch.distributed call this, and each takes every so many-th batch; the result is the same.
+    """
+    number, count = place() if shared else (0, 1)
+    starts = range(0, len(dataset), batch_size)
+    losses, predictions = np.zeros(len(starts)), np.zeros(len(dataset), np.int64)
     was_training = net.training
     net.eval()
-    loss, predictions, labels, weights = 0.0, [], [], []
     try:
-        with torch.no_grad(), firing_rates(net) as rates:
-            for batch, label in batches(dataset, time, batch_size):
+        with torch.no_grad(), firing_rates(net) as seen:
+            mine = slice(number, None, count)
+            for i, (batch, label) in zip(range(len(starts))[mine], batches(dataset, time, batch_size, mine), strict=True):
                 logits = scores(net, batch)
-                loss += float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(label), reduction="sum"))
-                predictions.append(logits.argmax(1).numpy())
-                labels.append(label)
-                weights.append(len(label))
+                losses[i] = float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(label), reduction="sum"))
+                predictions[starts[i]: starts[i] + batch_size] = logits.argmax(1).numpy()
     finally:
         net.train(was_training)
-    mean_rates = tuple(float(np.average(r, weights=weights)) for r in rates)
-    return Evaluation(loss / len(dataset), np.concatenate(predictions), np.concatenate(labels), mean_rates)
+    rates = np.zeros((len(seen), len(starts)))
+    for layer, means in zip(rates, seen, strict=True):
+        layer[mine] = means
+    if count > 1:
+        for values in (losses, predictions, rates):
+            add_up(torch.from_numpy(values))
+    sizes = [min(batch_size, len(dataset) - start) for start in starts]
+    return Evaluation(float(np.add.accumulate(losses)[-1]) / len(dataset), predictions, dataset.labels.copy(),
+                      tuple(float(np.average(r, weights=sizes)) for r in rates))

@@ -21,8 +21,10 @@ import torch
 from snnsim.datasets import Augment, EventDataset
 from snnsim.network import TimeBase
 from snnsim.nn import Neuron, set_dt
+from snnsim.nn.processes import Part, computing, place
 from snnsim.progress import Bar, bar
 from snnsim.train import checkpoint as files
+from snnsim.train import processes
 from snnsim.train.evaluation import batches, bin_batch, evaluate, firing_rates, scores
 from snnsim.train.history import Epoch, History
 from snnsim.train.recipe import TrainRecipe
@@ -41,6 +43,9 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     it, and the weights come out bit for bit as if it had never stopped. options: the fields of `TrainRecipe` (epochs,
     batch_size, learning_rate, ...).
 
+    Where torch.distributed is initialised, all processes must call it with the same arguments: each computes its part of
+    every batch, and all come to the same weights, those of one process but for rounding. The first writes the checkpoint.
+
     Errors: ValueError for an empty set, impossible options, or a loss that is no longer finite (the checkpoint of the
     last good moment is kept).
     """
@@ -52,8 +57,11 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
         raise ValueError("the training set is empty")
     time = TimeBase(dt, _steps(train, dt) if steps is None else steps, clip)
     prepare(net, train, time)
+    processes.agree("their options or data: start all with the same", recipe, time, train.labels.tobytes())
+    processes.share_weights(net)
     run = Run(net, recipe, time, checkpoint)
-    with bar(recipe.epochs * run.batches(train), "training", progress) as line:
+    processes.agree("the checkpoint that they read: put it where all can read it", run.epoch, run.batch, run.step)
+    with bar(recipe.epochs * run.batches(train), "training", progress if processes.first() else False) as line:
         line.advance(run.position(train))
         while run.epoch < recipe.epochs:
             run.train_epoch(train, augment, line, checkpoint_seconds)
@@ -73,8 +81,10 @@ def prepare(net: torch.nn.Module, dataset: EventDataset, time: TimeBase) -> None
 
 
 def _steps(dataset: EventDataset, dt: float) -> int:
-    """Steps that the longest recording needs."""
-    return max(int(batch.shape[0]) for batch, _ in batches(dataset, TimeBase(dt), 256))
+    """Steps that the longest recording needs; each process reads its share of them."""
+    number, count = place()
+    return max(processes.gathered(max((int(batch.shape[0]) for batch, _ in batches(
+        dataset[number::count], TimeBase(dt), 256)), default=0)))
 
 
 class Run:
@@ -96,8 +106,8 @@ class Run:
         self.saved = clock.monotonic()
         if checkpoint is not None:
             path = Path(checkpoint)
-            for left in path.parent.glob(f".{path.name}.*.tmp"):  # a kill while saving leaves its temporary file
-                left.unlink()
+            for left in path.parent.glob(f".{path.name}.*.tmp") if processes.first() else ():
+                left.unlink()  # a kill while saving leaves its temporary file
             if path.exists():
                 self.load()
 
@@ -122,11 +132,14 @@ class Run:
         while self.batch * size < len(order):
             chosen = order[self.batch * size: (self.batch + 1) * size]
             torch.manual_seed(int(np.random.SeedSequence((seed, self.epoch, self.batch)).generate_state(1, np.uint64)[0]))
+            part = processes.part(len(chosen), place())
+            chosen = chosen[part.samples]
             recordings = [train[int(i)] for i in chosen]
             events = [r.events if augment is None else augment(r.events, train.sensor, _seed(seed, self.epoch, int(i)))
                       for i, r in zip(chosen, recordings, strict=True)]
-            self.update(bin_batch(events, train, self.time), torch.tensor([r.label for r in recordings]),
-                        self.recipe.epochs * self.batches(train))
+            with computing(part):
+                self.update(bin_batch(events, train, self.time), torch.tensor([r.label for r in recordings]),
+                            self.recipe.epochs * self.batches(train), part)
             self.batch += 1
             line.advance()
             if clock.monotonic() - self.saved > every:
@@ -135,24 +148,27 @@ class Run:
                 self.save()
         self.seconds += clock.monotonic() - began
 
-    def update(self, batch: Any, label: torch.Tensor, total: int) -> None:
-        """One step of the optimiser."""
+    def update(self, batch: Any, label: torch.Tensor, total: int, part: Part) -> None:
+        """One step of the optimiser, with the gradient of the mean loss over the parts of all processes."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(total)
         logits = scores(self.net, batch)
-        loss = torch.nn.functional.cross_entropy(logits, label, label_smoothing=self.recipe.label_smoothing)
-        if not torch.isfinite(loss):
-            raise ValueError(f"the loss is {float(loss)} in epoch {self.epoch + 1}, batch {self.batch + 1}: lower "
+        loss = part.weight * torch.nn.functional.cross_entropy(logits, label, label_smoothing=self.recipe.label_smoothing)
+        right = int((logits.argmax(1) == label).sum()) if part.weight else 0
+        mean, correct = processes.totals(float(loss.detach()), right)
+        if not math.isfinite(mean):
+            raise ValueError(f"the loss is {mean} in epoch {self.epoch + 1}, batch {self.batch + 1}: lower "
                              "learning_rate, or set clip_gradient")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        processes.add_gradients(self.net)
         if self.recipe.clip_gradient:
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_gradient)
         self.optimizer.step()
         self.step += 1
-        self.seen += len(label)
-        self.loss += float(loss.detach()) * len(label)
-        self.correct += int((logits.argmax(1) == label).sum())
+        self.seen += part.whole
+        self.loss += mean * part.whole
+        self.correct += int(correct)
         if self.average:
             keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
             for name, value in self.net.state_dict().items():
@@ -165,7 +181,7 @@ class Run:
         began = clock.monotonic()
         with self.averaged():
             if validation is not None and len(validation):
-                e = evaluate(self.net, validation, self.time, self.recipe.batch_size)
+                e = evaluate(self.net, validation, self.time, self.recipe.batch_size, shared=True)
                 loss, accuracy, rates = e.loss, e.accuracy, e.rates
             else:
                 loss, accuracy, rates = math.nan, math.nan, self._rates(train)
@@ -205,7 +221,7 @@ class Run:
         return dict(self.net.named_parameters())
 
     def save(self) -> None:
-        if self.path is None:
+        if self.path is None or not processes.first():
             return
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
         tensors |= {f"kept.{k}": v for k, v in self.kept.items()}
