@@ -50,7 +50,7 @@ def found(x: torch.Tensor) -> Rows | None:
     if events > SHARE * x.numel():
         return None
     # one more than needed: `_fill` writes each value before it knows whether it counts
-    indices, values = np.empty(events + 1, np.int32), take((events + 1,), x.dtype).numpy()
+    indices, values = take((events + 1,), torch.int32).numpy(), take((events + 1,), x.dtype).numpy()
     threads.run(_fill, n, array, indptr, indices, values)
     return Rows(indptr, indices[:-1], values[:-1])
 

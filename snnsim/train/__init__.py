@@ -4,7 +4,8 @@ from snnsim.train.build import build
 from snnsim.train.evaluation import Evaluation, evaluate
 from snnsim.train.history import Epoch, History
 from snnsim.train.loop import fit, hidden_layers, prepare
+from snnsim.train.memory import Forecast, forecast
 from snnsim.train.recipe import DataRecipe, Recipe, TrainRecipe, load_recipe, recipe_names
 
-__all__ = ["DataRecipe", "Epoch", "Evaluation", "History", "Recipe", "TrainRecipe", "build", "evaluate", "fit",
-           "hidden_layers", "load_recipe", "prepare", "recipe_names"]
+__all__ = ["DataRecipe", "Epoch", "Evaluation", "Forecast", "History", "Recipe", "TrainRecipe", "build", "evaluate", "fit",
+           "forecast", "hidden_layers", "load_recipe", "prepare", "recipe_names"]

@@ -24,8 +24,9 @@ from snnsim.nn import Neuron, set_dt
 from snnsim.nn.processes import Part, computing, place
 from snnsim.progress import Bar, bar
 from snnsim.train import checkpoint as files
-from snnsim.train import processes
-from snnsim.train.evaluation import batches, bin_batch, evaluate, firing_rates, scores
+from snnsim.train import memory, processes
+from snnsim.train.evaluation import batches, bin_batch, evaluate, firing_rates
+from snnsim.train.gradients import backpropagate
 from snnsim.train.history import Epoch, History
 from snnsim.train.recipe import TrainRecipe
 
@@ -47,7 +48,7 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     every batch, and all come to the same weights, those of one process but for rounding. The first writes the checkpoint.
 
     Errors: ValueError for an empty set, impossible options, or a loss that is no longer finite (the checkpoint of the
-    last good moment is kept).
+    last good moment is kept); MemoryError, before anything is trained, when `forecast` finds that memory will not do.
     """
     try:
         recipe = TrainRecipe(**options)
@@ -59,6 +60,7 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     prepare(net, train, time)
     processes.agree("their options or data: start all with the same", recipe, time, train.labels.tobytes())
     processes.share_weights(net)
+    memory.check(net, train, time, recipe, processes.beside())
     run = Run(net, recipe, time, checkpoint)
     processes.agree("the checkpoint that they read: put it where all can read it", run.epoch, run.batch, run.step)
     with bar(recipe.epochs * run.batches(train), "training", progress if processes.first() else False) as line:
@@ -152,15 +154,13 @@ class Run:
         """One step of the optimiser, with the gradient of the mean loss over the parts of all processes."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(total)
-        logits = scores(self.net, batch)
-        loss = part.weight * torch.nn.functional.cross_entropy(logits, label, label_smoothing=self.recipe.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, logits = backpropagate(self.net, batch, label, self.recipe, part.weight)
         right = int((logits.argmax(1) == label).sum()) if part.weight else 0
-        mean, correct = processes.totals(float(loss.detach()), right)
+        mean, correct = processes.totals(loss * part.weight, right)
         if not math.isfinite(mean):
             raise ValueError(f"the loss is {mean} in epoch {self.epoch + 1}, batch {self.batch + 1}: lower "
                              "learning_rate, or set clip_gradient")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         processes.add_gradients(self.net)
         if self.recipe.clip_gradient:
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_gradient)

@@ -33,6 +33,11 @@ def first() -> bool:
     return place()[0] == 0
 
 
+def beside() -> int:
+    """Processes of this run on this machine, as torchrun says; all of them where a group was made without it."""
+    return min(place()[1], int(os.environ.get("LOCAL_WORLD_SIZE", place()[1])))
+
+
 def wait() -> None:
     """Until all processes are here."""
     add_up(torch.zeros(1))

@@ -46,6 +46,8 @@ class TrainRecipe:
 
     warmup: share of all steps; average: decay of an exponential moving average of the weights that is evaluated and
     kept in place of the last weights (0: none); clip_gradient: largest norm of the gradient (0: no limit).
+    checkpoint_steps: what a batch needs of memory grows with this many steps alone, for one more forward pass (0: with all);
+    truncate_steps: the same, with gradients that end at the start of each chunk of so many steps (0: they do not).
     """
 
     epochs: int = 10
@@ -56,6 +58,8 @@ class TrainRecipe:
     label_smoothing: float = 0.0
     average: float = 0.0
     clip_gradient: float = 0.0
+    checkpoint_steps: int = 0
+    truncate_steps: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -63,6 +67,12 @@ class TrainRecipe:
             value = getattr(self, name)
             if isinstance(value, bool) or int(value) != value or value < 1:
                 raise ValueError(f"train.{name} must be a positive whole number, got {value!r}")
+        for name in ("checkpoint_steps", "truncate_steps"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"train.{name} must be a whole number, at least 0, got {value!r}")
+        if self.checkpoint_steps and self.truncate_steps:
+            raise ValueError("give train.checkpoint_steps or train.truncate_steps, not both")
         finite("train.learning_rate", self.learning_rate, above=0.0)
         for name in ("weight_decay", "warmup", "label_smoothing", "average", "clip_gradient"):
             finite(f"train.{name}", getattr(self, name), at_least=0.0)

@@ -1,0 +1,161 @@
+"""How much memory a training run will need, before it takes it: a few samples are tried, and every buffer is counted."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from snnsim.datasets import EventDataset
+from snnsim.network import TimeBase
+from snnsim.nn import POOL
+from snnsim.train.evaluation import bin_batch
+from snnsim.train.gradients import backpropagate
+from snnsim.train.recipe import TrainRecipe
+
+TRIED = 8  # samples
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Peak memory of training beyond what the process holds before it, in bytes.
+
+    fixed: whatever the number of samples (gradients, the optimiser's moments, averaged and chosen weights); sample: for
+    each sample of a batch; samples: those that this process takes of a batch.
+    """
+
+    fixed: float
+    sample: float
+    samples: int
+
+    @property
+    def bytes(self) -> float:
+        return self.fixed + self.sample * self.samples
+
+    def __str__(self) -> str:
+        return f"{_size(self.bytes)} at its peak, {_size(self.sample)} for each of the {self.samples} samples of a batch"
+
+
+def forecast(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, processes: int = 1) -> Forecast:
+    """What `fit` will need of memory, from a forward and a backward pass over up to 8 samples, on a copy of the net.
+
+    The samples are spread over the data set; what they need is scaled to the batch, as all that a batch needs grows with
+    its samples. processes: those that share a batch. The net, its gradients and the random numbers stay as they are.
+    """
+    samples = min(len(train), -(-recipe.batch_size // processes))
+    tried = sorted({max(1, min(samples, TRIED) // 2), min(samples, TRIED)})
+    peaks = [_peak(net, train, time, recipe, n) for n in tried]
+    sample = (peaks[-1] - peaks[0]) / (tried[-1] - tried[0]) if len(tried) > 1 else float(peaks[0])
+    weights = sum(t.numel() * t.element_size() for t in net.state_dict().values())
+    parameters = sum(p.numel() * p.element_size() for p in net.parameters())
+    held = 2 * parameters + weights * (2 + 2 * bool(recipe.average))  # moments; the chosen weights, and new ones beside them
+    return Forecast(max(0.0, peaks[-1] - sample * tried[-1]) + held, sample, samples)
+
+
+def check(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, processes: int = 1,
+          free: float | None = None) -> Forecast:
+    """The forecast. MemoryError that says what would make it fit, when it is more than the memory that is free.
+
+    processes: those of this machine, which all need as much. free: bytes, or None to ask the machine.
+    """
+    found = forecast(net, train, time, recipe, processes)
+    free = available() if free is None else free
+    if free is None or found.bytes * processes <= free:
+        return found
+    share = free / processes
+    batch = int((share - found.fixed) / found.sample) * processes
+    ways = [f"batch_size={batch} in place of {recipe.batch_size}"] if batch > 0 else []
+    for name, meaning in (("checkpoint_steps", "the same gradients for one more forward pass"),
+                          ("truncate_steps", "gradients that end at the start of each chunk of steps")):
+        steps = _fitting_steps(net, train, time, recipe, processes, share, name)
+        if steps:
+            ways.append(f"{name}={steps} ({meaning})")
+    raise MemoryError(f"training would need {found}, {_size(found.bytes * processes)} in all, and {_size(free)} are free. "
+                      + (f"It would fit with {', or '.join(ways)}" if ways
+                         else "Neither a smaller batch nor chunks of steps would make it fit: take a smaller net"))
+
+
+def available() -> float | None:
+    """Bytes that processes can still take here, or None where that cannot be known."""
+    free = []
+    for path, key in (("/proc/meminfo", "MemAvailable:"), ("/sys/fs/cgroup/memory.max", "")):
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError:
+            continue
+        if key:
+            free += [1024.0 * int(line.split()[1]) for line in text.splitlines() if line.startswith(key)]
+        elif text.strip().isdigit():
+            free.append(float(text) - float(Path("/sys/fs/cgroup/memory.current").read_text(encoding="utf-8")))
+    return min(free) if free else None
+
+
+def _fitting_steps(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, processes: int,
+                   share: float, name: str) -> int:
+    """The longest chunk of a half, a quarter, ... of the steps with which it fits; 0 when there is none."""
+    steps = (time.steps or 1) // 2
+    while steps:
+        options: Mapping[str, int] = {"checkpoint_steps": 0, "truncate_steps": 0, name: steps}
+        try:
+            if forecast(net, train, time, replace(recipe, **options), processes).bytes <= share:  # type: ignore[arg-type]
+                return steps
+        except ValueError:  # a net that cannot be trained in chunks
+            return 0
+        steps //= 2
+    return 0
+
+
+def _peak(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, samples: int) -> int:
+    """Bytes of one forward and backward pass over so many samples."""
+    chosen = [train[int(i)] for i in np.linspace(0, len(train) - 1, samples)]
+    trial = copy.deepcopy(net).train()
+    POOL.clear()
+    with torch.random.fork_rng(devices=[]), _Ledger() as ledger:
+        batch = bin_batch([r.events for r in chosen], train, time)
+        ledger.count(sum(int(getattr(batch, a).nbytes) for a in ("indptr", "indices", "values")))
+        backpropagate(trial, batch, torch.tensor([r.label for r in chosen]), recipe)
+    return ledger.peak
+
+
+class _Ledger(TorchDispatchMode):
+    """While open, follows how much memory tensors hold: those of torch's own by their lives, those of the pool by what it
+    has mapped, which it keeps for the next step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = self.peak = 0
+        self._known: dict[int, int] = {}
+        self._pool = POOL.mapped
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = function(*args, **(kwargs or {}))
+        tree_map_only(torch.Tensor, self._see, out)
+        self.count(0)
+        return out
+
+    def count(self, size: int) -> None:
+        self.alive += size
+        self.peak = max(self.peak, self.alive + POOL.mapped - self._pool)
+
+    def _see(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage._cdata in self._known or not storage.resizable():  # the pool's cannot be resized
+            return
+        self._known[storage._cdata] = storage.nbytes()
+        self.count(storage.nbytes())
+        weakref.finalize(storage, self._gone, storage._cdata).atexit = False
+
+    def _gone(self, key: int) -> None:
+        self.alive -= self._known.pop(key)
+
+
+def _size(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
