@@ -93,9 +93,9 @@ def assert_close(one, two, tolerance=1e-6):
         assert float((one[k] - two[k]).abs().max()) <= tolerance, k
 
 
-@pytest.mark.parametrize(("samples", "processes"), [(50, 2), (50, 3), (4, 5)])
+@pytest.mark.parametrize(("samples", "processes"), [(50, 2), (4, 4)])
 def test_one_step_gives_the_weights_of_one_process(tmp_path, samples, processes):
-    """Batch norm and dropout included; 35 samples divide by neither 2 nor 3, and of 5 processes 2 have none of 3."""
+    """Batch norm and dropout included; 35 samples do not divide by 2, and of 4 processes one has none of 3."""
     expected, told = alone(tmp_path / "one", samples, ONE)
     assert together(processes, train, tmp_path / "many", samples, ONE, folder=tmp_path) == [""] * processes
     got, said = read(tmp_path / "many")
@@ -106,9 +106,9 @@ def test_one_step_gives_the_weights_of_one_process(tmp_path, samples, processes)
 
 
 def test_epochs_end_with_the_accuracy_of_one_process(tmp_path):
-    """Batches of 8, the last of 3: with 4 processes one has none in it."""
+    """Batches of 8, the last of 3, which do not divide by 3."""
     _, told = alone(tmp_path / "one", 50, {})
-    assert together(4, train, tmp_path / "many", 50, {}, folder=tmp_path) == [""] * 4
+    assert together(3, train, tmp_path / "many", 50, {}, folder=tmp_path) == [""] * 3
     _, said = read(tmp_path / "many")
     assert told["history"]["epochs"][-1]["validation_accuracy"] > 0.8
     for a, b in zip(said["history"]["epochs"], told["history"]["epochs"], strict=True):
@@ -152,7 +152,7 @@ def stopped(number, path, after):
     raise AssertionError("it did not stop")
 
 
-@pytest.mark.parametrize("after", [3, 12])
+@pytest.mark.parametrize("after", [12, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_with_as_many_processes_and_with_others(tmp_path, after):
     path = tmp_path / "run"
     assert together(2, train, tmp_path / "whole", 50, {}, folder=tmp_path) == [""] * 2
@@ -194,12 +194,12 @@ def test_a_shared_evaluation_is_that_of_one_process(tmp_path):
 
 
 def norms(number, path, processes):
-    for make, shape in ((nn.BatchNorm1d, (3, 7, 5)), (nn.BatchNorm2d, (3, 7, 5, 4, 2))):
+    for make, shape in ((nn.BatchNorm1d, (3, 3, 5)), (nn.BatchNorm2d, (3, 3, 5, 4, 2))):
         for options in ({}, {"momentum": None}, {"affine": False}, {"track_running_stats": False}):
             norm = make(5, **options).double()
             torch.manual_seed(0)
             x, g = torch.randn(2, *shape, dtype=torch.float64)
-            p = part(7, (number, processes))
+            p = part(3, (number, processes))
             mine = (50.0 + 3.0 * x[:, p.samples]).requires_grad_()
             for _ in range(2):
                 with computing(p):
@@ -212,15 +212,15 @@ def norms(number, path, processes):
 
 def test_batch_norm_has_the_statistics_of_all_samples(tmp_path):
     norms(0, tmp_path / "one", 1)
-    for processes in (3, 8):  # of 8 one has no sample
+    for processes in (2, 4):  # of 4 one has no sample
         assert together(processes, norms, tmp_path / f"many{processes}", processes, folder=tmp_path) == [""] * processes
         for file in tmp_path.glob("one-*.npz"):
             want = np.load(file)
             each = [np.load(tmp_path / f"many{processes}-{file.stem[4:-2]}-{k}.npz") for k in range(processes)]
-            parts = [part(7, (k, processes)) for k in range(processes)]
+            parts = [part(3, (k, processes)) for k in range(processes)]
             for name in want.files:
                 got = [e[name] for e in each]
-                if want[name].shape[:2] == (3, 7):
+                if want[name].shape[:2] == (3, 3):
                     got = np.concatenate([a[:, : p.last - p.first] for a, p in zip(got, parts, strict=True)], 1)
                 elif "affine" not in file.stem and name in ("arr_2", "arr_3"):
                     got = np.sum(got, 0)  # gradients of weight and bias

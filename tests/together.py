@@ -8,7 +8,7 @@ from pathlib import Path
 
 # Children are forked from a process that has trained once, on one thread: it has the kernels, and no threads to lose.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.trained_once"])
+CONTEXT.set_forkserver_preload(["tests.trained_once", "tests.test_processes"])
 
 
 def together(count, function, *arguments, folder, seconds=120.0):
