@@ -55,7 +55,7 @@ def train_seed(recipe: Recipe, seed: int, out: Path, data: tuple[EventDataset, E
     augment = Augment(**recipe.data.augment) if recipe.data.augment else None  # type: ignore[arg-type]  # checked by it
     history = fit(net, train, dt=recipe.data.dt, steps=recipe.data.steps, clip=recipe.data.clip, augment=augment,
                   validation=validation if len(validation) else None, checkpoint=checkpoint, progress=progress, **options)
-    evaluation = evaluate(net, data[1], net.time, shared=True)  # type: ignore[arg-type]  # fit has set it
+    evaluation = evaluate(net, data[1], net.time, steps=recipe.train.chunk, shared=True)  # type: ignore[arg-type]  # fit has set it
     network = lower(net)
     names = tuple(p.name for p in network.populations[1:] if p.rule is not None and p.rule.fires)
     trained = Trained(seed, history, evaluation, network, names[: len(hidden_layers(net))])

@@ -112,7 +112,7 @@ def batch_norm(norm: torch.nn.BatchNorm1d | torch.nn.BatchNorm2d, x: torch.Tenso
     var, mean = var.double(), mean.double()
     local = torch.cat([count * mean, count * (var + mean * mean), mean.new_tensor([count])])
     sums: torch.Tensor = _Sum.apply(local)  # type: ignore[no-untyped-call]
-    n = float(sums[-1])
+    n = float(sums[-1].detach())
     if n <= 1.0:
         raise ValueError(f"Expected more than 1 value per channel when training, got {int(n)}")
     mean, square = sums[:channels] / n, sums[channels:-1] / n

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from snnsim.datasets import EventDataset, bin_events
 from snnsim.network import TimeBase
-from snnsim.nn import Neuron
+from snnsim.nn import Neuron, checkpointed
 from snnsim.nn.processes import add_up, place
 
 
@@ -37,9 +37,12 @@ class Evaluation:
         return counts
 
 
-def scores(net: torch.nn.Module, batch: Any) -> torch.Tensor:
-    """What the readout says of each class, [B, classes]: the mean over the steps of the net's output [T, B, classes]."""
-    out, _ = net(batch)
+def scores(net: torch.nn.Module, batch: Any, steps: int = 0) -> torch.Tensor:
+    """What the readout says of each class, [B, classes]: the mean over the steps of the net's output [T, B, classes].
+
+    steps: so many steps at once, in less memory; 0 for all.
+    """
+    out, _ = checkpointed(net, batch, steps) if steps else net(batch)
     return torch.as_tensor(out).flatten(2).mean(0)
 
 
@@ -56,13 +59,17 @@ def bin_batch(events: Sequence[NDArray[Any]], dataset: EventDataset, time: TimeB
 
 
 @contextmanager
-def firing_rates(net: torch.nn.Module) -> Iterator[list[list[float]]]:
-    """While open, collects the mean output of every firing layer but the readout, one list a layer."""
+def firing_rates(net: torch.nn.Module) -> Iterator[NDArray[np.float64]]:
+    """While open, adds up the spikes of every firing layer, and its neuron-steps: [layers, 2]."""
     layers = [m for m in net.modules() if isinstance(m, Neuron) and m.rule.fires]
-    seen: list[list[float]] = [[] for _ in layers]
+    seen = np.zeros((len(layers), 2))
 
-    def hook(into: list[float]) -> Any:
-        return lambda module, inputs, output: into.append(float(output[0].detach().mean()))
+    def hook(into: NDArray[np.float64]) -> Any:
+        def count(module: Any, inputs: Any, output: Any) -> None:
+            out = output[0].detach()
+            into[:] += float(out.mean()) * out.numel(), out.numel()
+
+        return count
 
     handles = [m.register_forward_hook(hook(s)) for m, s in zip(layers, seen, strict=True)]
     try:
@@ -73,9 +80,10 @@ def firing_rates(net: torch.nn.Module) -> Iterator[list[list[float]]]:
 
 
 def evaluate(net: torch.nn.Module, dataset: EventDataset, time: TimeBase, batch_size: int = 64, *,
-             shared: bool = False) -> Evaluation:
+             steps: int = 0, shared: bool = False) -> Evaluation:
     """Run the net over the data set in evaluation mode, without gradients; the net's mode is restored.
 
+    steps: so many steps at once, in less memory; 0 for all.
     shared: all processes of torch.distributed call this, and each takes every so many-th batch; the result is the same.
     """
     number, count = place() if shared else (0, 1)
@@ -85,16 +93,15 @@ def evaluate(net: torch.nn.Module, dataset: EventDataset, time: TimeBase, batch_
     net.eval()
     try:
         with torch.no_grad(), firing_rates(net) as seen:
-            mine = slice(number, None, count)
+            mine, rates = slice(number, None, count), np.zeros((len(seen), len(starts)))
             for i, (batch, label) in zip(range(len(starts))[mine], batches(dataset, time, batch_size, mine), strict=True):
-                logits = scores(net, batch)
+                logits = scores(net, batch, steps)
+                rates[:, i] = seen[:, 0] / seen[:, 1]
+                seen[:] = 0.0
                 losses[i] = float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(label), reduction="sum"))
                 predictions[starts[i]: starts[i] + batch_size] = logits.argmax(1).numpy()
     finally:
         net.train(was_training)
-    rates = np.zeros((len(seen), len(starts)))
-    for layer, means in zip(rates, seen, strict=True):
-        layer[mine] = means
     if count > 1:
         for values in (losses, predictions, rates):
             add_up(torch.from_numpy(values))

@@ -25,7 +25,7 @@ from snnsim.nn.processes import Part, computing, place
 from snnsim.progress import Bar, bar
 from snnsim.train import checkpoint as files
 from snnsim.train import memory, processes
-from snnsim.train.evaluation import batches, bin_batch, evaluate, firing_rates
+from snnsim.train.evaluation import batches, bin_batch, evaluate, firing_rates, scores
 from snnsim.train.gradients import backpropagate
 from snnsim.train.history import Epoch, History
 from snnsim.train.recipe import TrainRecipe
@@ -181,7 +181,8 @@ class Run:
         began = clock.monotonic()
         with self.averaged():
             if validation is not None and len(validation):
-                e = evaluate(self.net, validation, self.time, self.recipe.batch_size, shared=True)
+                e = evaluate(self.net, validation, self.time, self.recipe.batch_size,
+                             steps=self.recipe.chunk, shared=True)
                 loss, accuracy, rates = e.loss, e.accuracy, e.rates
             else:
                 loss, accuracy, rates = math.nan, math.nan, self._rates(train)
@@ -200,9 +201,9 @@ class Run:
         events = [train[i].events for i in range(min(len(train), self.recipe.batch_size))]
         self.net.eval()
         with torch.no_grad(), firing_rates(self.net) as rates:
-            self.net(bin_batch(events, train, self.time))
+            scores(self.net, bin_batch(events, train, self.time), self.recipe.chunk)
         self.net.train()
-        return tuple(r[0] for r in rates)
+        return tuple(rates[:, 0] / rates[:, 1])
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

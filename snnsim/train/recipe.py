@@ -62,6 +62,11 @@ class TrainRecipe:
     truncate_steps: int = 0
     seed: int = 0
 
+    @property
+    def chunk(self) -> int:
+        """Steps that are held in memory at once; 0 for all."""
+        return self.checkpoint_steps or self.truncate_steps
+
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
