@@ -136,6 +136,9 @@ class _Walk:
         source, target = self.populations[-1].name, f"{module.rule.name}_{name}"
         self.populations.append(Population(target, self.shape, module.rule, parameters))
         self.projections.append(Projection(source, target, tuple(self.maps), self.bias))
+        if isinstance(module, nn.Recurrent):
+            self.projections.append(Projection(target, target, (Dense(_array(module.weight)),), delay=1,
+                                               receptor=module.receptor))
         self.maps, self.bias = [], None
 
     def finish(self) -> str:

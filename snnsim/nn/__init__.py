@@ -4,8 +4,9 @@ from snnsim.nn.eager import eager
 from snnsim.nn.layers import BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, SumPool2d
 from snnsim.nn.neuron import Neuron, Readout, set_dt
 from snnsim.nn.pool import POOL
+from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.sequential import Sequential, Stateful
 from snnsim.nn.surrogate import SURROGATES, Surrogate
 
 __all__ = ["POOL", "SURROGATES", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Flatten", "Linear", "Neuron",
-           "Readout", "Sequential", "Stateful", "SumPool2d", "Surrogate", "eager", "set_dt"]
+           "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate", "eager", "set_dt"]

@@ -44,3 +44,22 @@ def eager(rule: Rule, slope: Callable[..., Any], inputs: Sequence[torch.Tensor],
         else:
             out.append(states[-1])
     return torch.stack(out), tuple(states)
+
+
+def eager_recurrent(rule: Rule, slope: Callable[..., Any], inputs: Sequence[torch.Tensor], first: torch.Tensor,
+                    states: Sequence[torch.Tensor], weight: torch.Tensor, parameters: Sequence[torch.Tensor], *,
+                    receptor: str = "", width: float = 1.0, detach_reset: bool = False) -> tuple[
+                        torch.Tensor, tuple[torch.Tensor, ...]]:
+    """What `snnsim.nn.Recurrent` computes, slowly: spikes [T, B, N], then the states and spikes of the last step.
+
+    inputs [T, B, N] each, first [B, N]: the spikes before the first step, states [B, N], weight [N, N] as [target, source].
+    """
+    at = rule.inputs.index(receptor or rule.inputs[0])
+    out, s = [], first
+    for x in zip(*[i.unbind(0) for i in inputs], strict=True):
+        heard = [y + s @ weight.t() if i == at else y for i, y in enumerate(x)]
+        stacked, states = eager(rule, slope, [y[None] for y in heard], states, parameters, width=width,
+                                detach_reset=detach_reset)
+        s = stacked[0]
+        out.append(s)
+    return torch.stack(out), (*states, s)

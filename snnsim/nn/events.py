@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from snnsim.kernel import jit
-from snnsim.nn import threads
+from snnsim.nn import sparse, threads
 from snnsim.nn.pool import take
 
 Array = NDArray[Any]
@@ -74,7 +74,7 @@ def linear(x: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Ten
     events = checked(x)
     if math.prod(events.shape[2:]) != weight.shape[1]:
         raise ValueError(f"Linear takes {weight.shape[1]} inputs, got events of shape {events.shape}")
-    return _Linear.apply(events, weight, bias).view(*events.shape[:2], -1)  # type: ignore[no-untyped-call, no-any-return]
+    return sparse.linear(sparse.Rows(events.indptr, events.indices, events.values), weight, bias).view(*events.shape[:2], -1)
 
 
 def conv2d(x: Any, weight: torch.Tensor, bias: torch.Tensor | None, stride: tuple[int, int],
@@ -103,30 +103,6 @@ def flatten(x: Any) -> Events:
     return Events(events.indptr, events.indices, events.values, (*events.shape[:2], math.prod(events.shape[2:])))
 
 
-class _Linear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, events: Events, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        outputs, inputs = weight.shape
-        by_input = take((inputs, outputs), weight.dtype).copy_(weight.detach().t())
-        y = take((events.rows, outputs), weight.dtype)
-        threads.run(_linear, threads.count(events.rows, y.numel() + len(events.indices) * outputs), events.indptr,
-                    events.indices, events.values, by_input.numpy(), _bias(bias, weight), y.numpy())
-        ctx.events, ctx.shape, ctx.dtype = events, weight.shape, weight.dtype
-        return y
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        events, (outputs, inputs) = ctx.events, ctx.shape
-        g, by_input, g_bias = g.contiguous(), take((inputs, outputs), ctx.dtype), np.zeros(outputs)
-        turned = _turned(events.indptr, events.indices, events.values, inputs)
-        threads.run(_linear_gradient, threads.count(inputs, len(events.indices) * outputs), *turned, g.numpy(),
-                    by_input.numpy())
-        _add_rows(g.numpy(), g_bias)
-        return (None, take((outputs, inputs), ctx.dtype).copy_(by_input.t()) if ctx.needs_input_grad[1] else None,
-                torch.from_numpy(g_bias).to(ctx.dtype) if ctx.needs_input_grad[2] else None)
-
-
 class _Conv2d(torch.autograd.Function):
     """Out and its gradient are [T B, H', W', C']: an event adds one run of C' weights at each place that it reaches."""
 
@@ -143,7 +119,7 @@ class _Conv2d(torch.autograd.Function):
         y = take((events.rows, *size, outputs), weight.dtype)
         ctx.geometry = (h, w, *size, kh, kw, *stride, *padding)
         threads.run(_conv2d, threads.count(events.rows, y.numel()), events.indptr, events.indices, events.values,
-                    taps.numpy(), _bias(bias, weight), y.view(-1, outputs).numpy(), ctx.geometry)
+                    taps.numpy(), sparse.bias_array(bias, weight), y.view(-1, outputs).numpy(), ctx.geometry)
         ctx.events, ctx.shape, ctx.dtype = events, weight.shape, weight.dtype
         return y
 
@@ -160,64 +136,11 @@ class _Conv2d(torch.autograd.Function):
                 torch.from_numpy(g_bias.sum(0)).to(ctx.dtype) if ctx.needs_input_grad[2] else None, None, None)
 
 
-def _bias(bias: torch.Tensor | None, weight: torch.Tensor) -> Array:
-    array: Array = (weight.new_zeros(len(weight)) if bias is None else bias.detach()).numpy()
-    return array
-
-
 @jit(nogil=True)
 def _dense(indptr: Array, indices: Array, values: Array, out: Array) -> None:
     for r in range(len(out)):
         for e in range(indptr[r], indptr[r + 1]):
             out[r, indices[e]] += values[e]
-
-
-@jit(nogil=True)
-def _linear(k: int, of: int, indptr: Array, indices: Array, values: Array, by_input: Array, bias: Array,
-            y: Array) -> None:
-    for r in range(k * len(y) // of, (k + 1) * len(y) // of):
-        for o in range(y.shape[1]):
-            y[r, o] = bias[o]
-        for e in range(indptr[r], indptr[r + 1]):
-            value, i = values[e], indices[e]
-            for o in range(y.shape[1]):
-                y[r, o] += value * by_input[i, o]
-
-
-@jit(nogil=True)
-def _turned(indptr: Array, indices: Array, values: Array, features: int) -> tuple[Array, Array, Array]:
-    """The batch by feature: events starts[i] to starts[i + 1] of feature i, with their rows in order."""
-    starts = np.zeros(features + 1, np.int64)
-    for e in range(len(indices)):
-        starts[indices[e] + 1] += 1
-    for i in range(features):
-        starts[i + 1] += starts[i]
-    at, rows, amounts = starts.copy(), np.empty(len(indices), np.int32), np.empty(len(indices), np.float32)
-    for r in range(len(indptr) - 1):
-        for e in range(indptr[r], indptr[r + 1]):
-            to = at[indices[e]]
-            at[indices[e]] = to + 1
-            rows[to], amounts[to] = r, values[e]
-    return starts, rows, amounts
-
-
-@jit(nogil=True)
-def _linear_gradient(k: int, of: int, starts: Array, rows: Array, amounts: Array, g: Array, by_input: Array) -> None:
-    # by feature: its row of weights stays in the cache, where by event all of them would pass through it
-    for i in range(k * len(by_input) // of, (k + 1) * len(by_input) // of):
-        for o in range(g.shape[1]):
-            by_input[i, o] = 0.0
-        for e in range(starts[i], starts[i + 1]):
-            amount, r = amounts[e], rows[e]
-            for o in range(g.shape[1]):
-                by_input[i, o] += amount * g[r, o]
-
-
-@jit(nogil=True)
-def _add_rows(g: Array, total: Array) -> None:
-    for r in range(len(g)):
-        for o in range(g.shape[1]):
-            total[o] += g[r, o]
 
 
 @jit(nogil=True)

@@ -24,6 +24,7 @@ Array = NDArray[Any]
 FORWARD_BLOCK = 4096  # neurons: their states and rows stay in the first-level cache
 SCRATCH = 1 << 19  # bytes of recomputed states a thread, half of a usual second-level cache
 KINDS = {torch.float32: np.float32, torch.float64: np.float64}
+NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +46,44 @@ class Loop:
         if states is None:
             zero = take(inputs[0].shape[1:], inputs[0].dtype).zero_()
             states = [zero] * len(self.rule.states)
-        out, *end = _Loop.apply(self, *inputs, *states, *parameters)  # type: ignore[no-untyped-call]
+        if torch.is_grad_enabled() and any(t.requires_grad for t in (*inputs, *states, *parameters)):
+            out, *end = _Loop.apply(self, *inputs, *states, *parameters)  # type: ignore[no-untyped-call]
+        else:
+            values, arrays = self.values(parameters, inputs[0].shape[1:], inputs[0].dtype)
+            out, *end = self.fire([contiguous(t) for t in (*inputs, *states)], values, arrays)
         return out, tuple(end)
+
+    def fire(self, held: Sequence[torch.Tensor], values: Sequence[Any], arrays: frozenset[str]) -> list[torch.Tensor]:
+        """The forward pass on contiguous inputs and states: out, and the states after the last step."""
+        shape, dtype = held[0].shape, held[0].dtype
+        out, end = take(shape, dtype), [take(shape[1:], dtype) for _ in self.rule.states]
+        kernel = forward_kernel(self.rule, arrays, NAMES[dtype])
+        neurons = out.numel() // shape[0]
+        block = min(FORWARD_BLOCK, neurons)
+        inputs, states, _ = self.split(held)
+        bad = threads.run(kernel, threads.count(-(-neurons // block), out.numel()), block, *[by_step(x) for x in inputs],
+                          by_step(out), *[flat(v) for v in (*states, *end)], *values)
+        if any(bad):
+            raise ValueError("the input holds NaN or infinity")
+        return [out, *end]
 
     def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         """Inputs, states and parameters out of one sequence."""
         i, s = len(self.rule.inputs), len(self.rule.inputs) + len(self.rule.states)
         return tensors[:i], tensors[i:s], tensors[s:]
+
+    def values(self, parameters: Sequence[torch.Tensor], shape: Sequence[int],
+               dtype: torch.dtype) -> tuple[list[Any], frozenset[str]]:
+        """What the kernels take for each parameter, a scalar or an array of this shape, flat, and the names of those."""
+        values: list[Any] = []
+        arrays = []
+        for name, p in zip(self.rule.parameters, parameters, strict=True):
+            if p.numel() == 1:
+                values.append(KINDS[dtype](p.item()))
+            else:
+                values.append(flat(take(shape, dtype).copy_(p.detach())))
+                arrays.append(name)
+        return values, frozenset(arrays)
 
     def blocks(self, steps: int, neurons: int, itemsize: int) -> int:
         """Neurons in a block of backward: what the cache holds, 64 to 2048 over the number of states."""
@@ -64,24 +96,14 @@ class _Loop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loop: Loop, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         inputs, states, parameters = loop.split(tensors)
-        shape, dtype = inputs[0].shape, inputs[0].dtype
-        out = take(shape, dtype)
-        end = [take(shape[1:], dtype) for _ in states]
-        values, arrays = _values(loop, parameters, shape, dtype)
-        kernel = forward_kernel(loop.rule, arrays, str(dtype).removeprefix("torch."))
-        held = [_contiguous(t) for t in (*inputs, *states)]
-        neurons = out[0].numel()
-        block = min(FORWARD_BLOCK, max(neurons, 1))
-        bad = threads.run(kernel, threads.count(-(-neurons // block), out.numel()), block,
-                          *[_flat(x, len(out)) for x in held[: len(inputs)]], _flat(out, len(out)),
-                          *[_flat(v) for v in held[len(inputs):]], *[_flat(v) for v in end], *values)
-        if any(bad):
-            raise ValueError("the input holds NaN or infinity")
+        values, arrays = loop.values(parameters, inputs[0].shape[1:], inputs[0].dtype)
+        held = [contiguous(t) for t in (*inputs, *states)]
+        results = loop.fire(held, values, arrays)
         ctx.loop, ctx.values, ctx.arrays = loop, values, arrays
         ctx.parameters = [(p.shape, p.dtype) for p in parameters]
         ctx.save_for_backward(*held)
         ctx.set_materialize_grads(False)
-        return (out, *end)
+        return tuple(results)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -94,54 +116,44 @@ class _Loop(torch.autograd.Function):
         names = loop.rule.parameters
         asked = [p for p, need in zip(names, needs[2], strict=True) if need]
         kernel = backward_kernel(loop.rule, loop.slope, loop.detach_reset, ctx.arrays, frozenset(asked),
-                                 str(dtype).removeprefix("torch."))
+                                 NAMES[dtype])
         block = loop.blocks(steps, neurons, dtype.itemsize)
         n = threads.count(-(-neurons // block), inputs[0].numel())
         scratch = take((n, len(states), steps, block), dtype).numpy()
         g_inputs = [take(shape, dtype) for _ in inputs]
         g_start = [take(shape[1:], dtype) for _ in states]
         sums = {p: take((neurons,), torch.float64).numpy() for p in asked}
-        seeds = [_seed(g, shape[1:], dtype) for g in g_end]
-        threads.run(kernel, n, block, scratch, *[_flat(x, steps) for x in inputs],
-                    _flat(_seed(g_out, shape, dtype), steps), *[_flat(g, steps) for g in g_inputs],
-                    *[_flat(t) for t in (*states, *seeds, *g_start)],
+        seeds = [seed(g, shape[1:], dtype) for g in g_end]
+        threads.run(kernel, n, block, scratch, *[by_step(x) for x in (*inputs, seed(g_out, shape, dtype), *g_inputs)],
+                    *[flat(t) for t in (*states, *seeds, *g_start)],
                     *ctx.values, *sums.values(), KINDS[dtype](loop.width))
-        g_parameters = [_summed(sums[p], shape[1:], *like) if p in sums else None
+        g_parameters = [summed(sums[p], shape[1:], *like) if p in sums else None
                         for p, like in zip(names, ctx.parameters, strict=True)]
         g_others = [g if need else None for g, need in zip((*g_inputs, *g_start), (*needs[0], *needs[1]), strict=True)]
         return (None, *g_others, *g_parameters)
 
 
-def _values(loop: Loop, parameters: Sequence[torch.Tensor], shape: Sequence[int],
-            dtype: torch.dtype) -> tuple[list[Any], frozenset[str]]:
-    """What the kernels take for each parameter, a scalar or an array of one value a neuron, and the names of those."""
-    values: list[Any] = []
-    arrays = []
-    for name, p in zip(loop.rule.parameters, parameters, strict=True):
-        if p.numel() == 1:
-            values.append(KINDS[dtype](p.item()))
-        else:
-            values.append(_flat(take(shape[1:], dtype).copy_(p.detach())))
-            arrays.append(name)
-    return values, frozenset(arrays)
-
-
-def _contiguous(t: torch.Tensor) -> torch.Tensor:
+def contiguous(t: torch.Tensor) -> torch.Tensor:
     return t if t.is_contiguous() else take(t.shape, t.dtype).copy_(t)
 
 
-def _seed(g: torch.Tensor | None, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-    return take(shape, dtype).zero_() if g is None else _contiguous(g)
+def seed(g: torch.Tensor | None, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    return take(shape, dtype).zero_() if g is None else contiguous(g)
 
 
-def _flat(t: torch.Tensor, steps: int = 0) -> Array:
-    """The tensor's memory as [M], or as [steps, M]."""
-    t = t.detach()
-    array: Array = (t.view(steps, -1) if steps else t.view(-1)).numpy()
+def flat(t: torch.Tensor) -> Array:
+    """The memory of a contiguous tensor as [M]."""
+    array: Array = t.detach().numpy().reshape(-1)
     return array
 
 
-def _summed(sums: Array, shape: Sequence[int], own: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+def by_step(t: torch.Tensor) -> Array:
+    """The memory of a contiguous tensor [T, ...] as [T, M]."""
+    array: Array = t.detach().numpy().reshape(len(t), -1)
+    return array
+
+
+def summed(sums: Array, shape: Sequence[int], own: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     """The gradient of a parameter of shape `own` from those of its neurons: sums over all that it was broadcast over,
     by NumPy, whose order does not depend on the number of threads."""
     lead = len(shape) - len(own)

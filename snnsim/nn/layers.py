@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from snnsim.nn import events
+from snnsim.nn import events, sparse
 
 
 def folded(name: str, x: Any, dimensions: int, shape: str) -> torch.Tensor:
@@ -31,7 +31,10 @@ def unfolded(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 class Linear(torch.nn.Linear):
-    """y = x W^T + b at every step: [T, B, inputs] -> [T, B, outputs]. Constructor: that of torch.nn.Linear."""
+    """y = x W^T + b at every step: [T, B, inputs] -> [T, B, outputs]. Constructor: that of torch.nn.Linear.
+
+    Where few of the inputs are not zero, as when neurons stand before it, it works on those alone.
+    """
 
     def forward(self, x: Any) -> torch.Tensor:
         if events.is_events(x):
@@ -39,7 +42,7 @@ class Linear(torch.nn.Linear):
         flat = folded("Linear", x, 3, "[T, B, N]")
         if flat.shape[1] != self.in_features:
             raise ValueError(f"Linear takes {self.in_features} inputs, got {tuple(x.shape)}")
-        return unfolded(functional.linear(flat, self.weight, self.bias), x)
+        return unfolded(sparse.linear(flat, self.weight, self.bias), x)
 
 
 class Conv2d(torch.nn.Conv2d):

@@ -90,14 +90,12 @@ class Neuron(Stateful):
 
     def forward(self, x: Any, state: Sequence[torch.Tensor] | None = None) -> tuple[
             torch.Tensor, tuple[torch.Tensor, ...]]:
-        if is_events(x):
-            x = dense(x)
-        inputs = x if isinstance(x, tuple) else (x,)
-        self._check(inputs, state)
+        inputs = self.tensors(x)
+        self.check_state(state, inputs[0], self.rule.states)
         shape = inputs[0].shape[2:]
         if state is None and any(self.neuron.initial.values()):
             state = [torch.full_like(inputs[0][0], self.neuron.initial.get(name, 0.0)) for name in self.rule.states]
-        parameters = [_fitting(name, p.to(inputs[0].dtype), shape) for name, p in self.step_parameters().items()]
+        parameters = [fitting(name, p.to(inputs[0].dtype), shape) for name, p in self.step_parameters().items()]
         loop = Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
         if not _channels_last(inputs[0]):
             return loop(inputs, state, parameters)
@@ -107,8 +105,11 @@ class Neuron(Stateful):
         out, after = loop(inputs, state, parameters)
         return out.movedim(4, 2), tuple(v.movedim(3, 1) for v in after)
 
-    def _check(self, inputs: tuple[torch.Tensor, ...], state: Sequence[torch.Tensor] | None) -> None:
-        rule, first = self.rule, inputs[0]
+    def tensors(self, x: Any) -> tuple[torch.Tensor, ...]:
+        """The rule's inputs, one tensor each. ValueError that says what is wrong with x."""
+        if is_events(x):
+            x = dense(x)
+        inputs: tuple[torch.Tensor, ...] = x if isinstance(x, tuple) else (x,)
         for i in inputs:
             if not isinstance(i, torch.Tensor):
                 raise ValueError(f"x must be a tensor [T, B, ...] or a batch of events, got {type(i).__name__}")
@@ -116,18 +117,22 @@ class Neuron(Stateful):
                 raise ValueError(f"x must be [T, B, ...] with at least three dimensions and one value, got {tuple(i.shape)}")
             if i.dtype not in KINDS or i.device.type != "cpu":
                 raise ValueError(f"x must be float32 or float64 on the CPU, got {i.dtype} on {i.device}")
-            if i.shape != first.shape or i.dtype != first.dtype:
+            if i.shape != inputs[0].shape or i.dtype != inputs[0].dtype:
                 raise ValueError("the inputs of a neuron must have one shape and dtype, got "
                                  + " and ".join(f"{tuple(j.shape)} {j.dtype}" for j in inputs))
-        if len(inputs) != len(rule.inputs):
-            raise ValueError(f"rule {rule.name!r} has the inputs {rule.inputs}: x must be a tuple of {len(rule.inputs)} "
-                             f"tensors, got {len(inputs)}")
+        if len(inputs) != len(self.rule.inputs):
+            raise ValueError(f"rule {self.rule.name!r} has the inputs {self.rule.inputs}: x must be a tuple of "
+                             f"{len(self.rule.inputs)} tensors, got {len(inputs)}")
+        return inputs
+
+    def check_state(self, state: Sequence[torch.Tensor] | None, like: torch.Tensor, names: Sequence[str]) -> None:
+        """ValueError unless the state is None, or one tensor for each of the names, each as one step of `like`."""
         if state is None:
             return
-        if not isinstance(state, (tuple, list)) or len(state) != len(rule.states) or any(
-                not isinstance(v, torch.Tensor) or v.shape != first.shape[1:] or v.dtype != first.dtype for v in state):
-            raise ValueError(f"state must be a tuple of {len(rule.states)} tensors {rule.states} of shape "
-                             f"{tuple(first.shape[1:])} and {first.dtype}")
+        if not isinstance(state, (tuple, list)) or len(state) != len(names) or any(
+                not isinstance(v, torch.Tensor) or v.shape != like.shape[1:] or v.dtype != like.dtype for v in state):
+            raise ValueError(f"state must be a tuple of {len(names)} tensors {tuple(names)} of shape "
+                             f"{tuple(like.shape[1:])} and {like.dtype}")
         if not all(bool(torch.isfinite(v).all()) for v in state):
             raise ValueError("the state holds NaN or infinity")
 
@@ -173,7 +178,7 @@ def _kinds(rule: Rule, learn: Sequence[str] | Mapping[str, Kind]) -> dict[str, K
     return kinds
 
 
-def _fitting(name: str, p: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+def fitting(name: str, p: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     """The parameter, if it broadcasts to neurons of this shape without making it larger."""
     lead = len(shape) - p.ndim
     if lead < 0 or any(a not in (1, b) for a, b in zip(p.shape, shape[lead:], strict=True)):

@@ -21,17 +21,6 @@ from snnsim.rule import Rule, derive
 from snnsim.rule.trace import const
 
 HEAD = '''
-from numba.core.compiler import Compiler
-
-
-class NoAlias(Compiler):
-    """Rows never overlap, so the loop over them needs no checks before it is vectorised."""
-
-    def define_pipelines(self):
-        self.state.flags.noalias = True
-        return super().define_pipelines()
-
-
 @njit(error_model="numpy", pipeline_class=NoAlias)
 def copy(_to, _from):
     for _i in range(_to.size):
@@ -44,10 +33,10 @@ def clear(_row):
         _row[_i] = 0.0
 '''
 
-FORWARD = '''
+FIRE = '''
 
 @njit(error_model="numpy", pipeline_class=NoAlias)
-def step({rows}):
+def fire({rows}):
     _bad = False
     for _i in range(_out.size):
         {load}
@@ -55,7 +44,9 @@ def step({rows}):
         {lines}
         {store}
     return _bad
+'''
 
+FORWARD = '''
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def forward(_k, _of, _block, {arguments}):
@@ -66,19 +57,21 @@ def forward(_k, _of, _block, {arguments}):
         _hi = min(_lo + _block, _M)
         {begin}
         for _t in range(_T):
-            _bad |= step({slices})
+            _bad |= fire({slices})
     return _bad
 '''
 
-BACKWARD = '''
+STEP = '''
 
 @njit(error_model="numpy", pipeline_class=NoAlias)
-def step({step_rows}):
+def step({rows}):
     for _i in range(_n):
-        {step_load}
-        {step_lines}
-        {step_store}
+        {load}
+        {lines}
+        {store}
+'''
 
+ADJOINT = '''
 
 @njit(error_model="numpy", pipeline_class=NoAlias)
 def adjoint({rows}):
@@ -86,7 +79,9 @@ def adjoint({rows}):
         {load}
         {lines}
         {store}
+'''
 
+BACKWARD = '''
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def backward(_k, _of, _block, _scratch, {arguments}, width):
@@ -126,57 +121,82 @@ def backward_kernel(rule: Rule, slope: Callable[..., Any], detach_reset: bool, a
 
 
 def forward_text(rule: Rule, arrays: frozenset[str]) -> str:
-    check_names(rule)
-    forward = derive(rule, lambda x, w: const(0.0)).forward
     inputs, states, parameters = rule.inputs, rule.states, rule.parameters
-    out = forward.results["s" if rule.fires else "out"]
-    return _fill(
-        FORWARD, lines=forward.lines,
-        rows=["_out", *_tagged("row", inputs), *_tagged("row", states), *_given("row", parameters, arrays)],
-        load=_load([*inputs, *states, *(p for p in parameters if p in arrays)]),
-        check=[f"_bad |= not ({x} * F(0.0) == F(0.0))" for x in inputs],  # NaN and infinity alone fail it
-        store=[*(f"_row_{v}[_i] = {forward.results[v]}" for v in states), f"_out[_i] = {out}"],
-        arguments=[*_tagged("all", inputs), "_out", *_tagged("start", states), *_tagged("end", states),
-                   *_given("all", parameters, arrays)],
+    return HEAD + fire_text(rule, arrays) + fill(
+        FORWARD,
+        arguments=[*tagged("all", inputs), "_out", *tagged("start", states), *tagged("end", states),
+                   *given("all", parameters, arrays)],
         begin=[f"copy(_end_{v}[_lo:_hi], _start_{v}[_lo:_hi])" for v in states],
-        slices=["_out[_t, _lo:_hi]", *_steps("all", inputs), *_slices("end", states), *_sliced(parameters, arrays)])
+        slices=["_out[_t, _lo:_hi]", *steps("all", inputs), *slices("end", states), *sliced(parameters, arrays)])
 
 
 def backward_text(rule: Rule, slope: Callable[..., Any], detach_reset: bool, arrays: frozenset[str],
                   gradients: frozenset[str]) -> str:
-    check_names(rule)
-    derived = derive(rule, slope, detach_reset)
     inputs, states, parameters = rule.inputs, rule.states, rule.parameters
     asked = [p for p in parameters if p in gradients]
-    loaded = [*inputs, *states, *(p for p in parameters if p in arrays)]
-    got = derived.backward.results
-    return _fill(
-        BACKWARD, step_lines=derived.forward.lines, lines=derived.backward.lines,
-        step_rows=["_n", *_tagged("row", inputs), *_tagged("row", states), *_tagged("next", states),
-                   *_given("row", parameters, arrays)],
-        step_load=_load(loaded),
-        step_store=[f"_next_{v}[_i] = {derived.forward.results[v]}" for v in states],
-        rows=["_n", *_tagged("row", inputs), *_tagged("row", states), "_g", *_tagged("grow", (*inputs, *states)),
-              *_given("row", parameters, arrays), *_tagged("grow", asked), "width"],
-        load=[*_load(loaded), f"{'g_s' if rule.fires else 'g_out'} = _g[_i]", *(f"g_{v} = _grow_{v}[_i]" for v in states)],
-        store=[*(f"_grow_{v}[_i] = {got[f'g_{v}']}" for v in (*inputs, *states)),
-               *(f"_grow_{p}[_i] += {got[f'g_{p}']}" for p in asked)],
-        arguments=[*_tagged("all", inputs), "_g", *_tagged("gall", inputs), *_tagged("start", states),
-                   *_tagged("gend", states), *_tagged("gstart", states), *_given("all", parameters, arrays),
-                   *_tagged("gall", asked)],
+    return HEAD + step_text(rule, arrays) + adjoint_text(rule, slope, detach_reset, arrays, gradients) + fill(
+        BACKWARD,
+        arguments=[*tagged("all", inputs), "_g", *tagged("gall", inputs), *tagged("start", states),
+                   *tagged("gend", states), *tagged("gstart", states), *given("all", parameters, arrays),
+                   *tagged("gall", asked)],
         begin=[*(line for i, v in enumerate(states) for line in (
                    f"_kept_{v} = _scratch[_k, {i}]", f"copy(_kept_{v}[0, :_n], _start_{v}[_lo:_hi])",
                    f"copy(_gstart_{v}[_lo:_hi], _gend_{v}[_lo:_hi])")),
                *(f"clear(_gall_{p}[_lo:_hi])" for p in asked)],
-        step_slices=["_n", *_steps("all", inputs), *(f"_kept_{v}[_t]" for v in states),
-                     *(f"_kept_{v}[_t + 1]" for v in states), *_sliced(parameters, arrays)],
-        slices=["_n", *_steps("all", inputs), *(f"_kept_{v}[_t]" for v in states), "_g[_t, _lo:_hi]",
-                *_steps("gall", inputs), *_slices("gstart", states), *_sliced(parameters, arrays), *_slices("gall", asked),
+        step_slices=["_n", *steps("all", inputs), *(f"_kept_{v}[_t]" for v in states),
+                     *(f"_kept_{v}[_t + 1]" for v in states), *sliced(parameters, arrays)],
+        slices=["_n", *steps("all", inputs), *(f"_kept_{v}[_t]" for v in states), "_g[_t, _lo:_hi]",
+                *steps("gall", inputs), *slices("gstart", states), *sliced(parameters, arrays), *slices("gall", asked),
                 "width"])
 
 
+def fire_text(rule: Rule, arrays: frozenset[str]) -> str:
+    """One step of the states in place, for one row of neurons: fire(out, inputs, states, parameters) -> is an input bad?"""
+    check_names(rule)
+    forward = derive(rule, lambda x, w: const(0.0)).forward
+    inputs, states, parameters = rule.inputs, rule.states, rule.parameters
+    return fill(
+        FIRE, lines=forward.lines,
+        rows=["_out", *tagged("row", inputs), *tagged("row", states), *given("row", parameters, arrays)],
+        load=_load([*inputs, *states, *(p for p in parameters if p in arrays)]),
+        check=[f"_bad |= not ({x} * F(0.0) == F(0.0))" for x in inputs],  # NaN and infinity alone fail it
+        store=[*(f"_row_{v}[_i] = {forward.results[v]}" for v in states),
+               f"_out[_i] = {forward.results['s' if rule.fires else 'out']}"])
+
+
+def step_text(rule: Rule, arrays: frozenset[str]) -> str:
+    """The states after a step from those before it: step(n, inputs, states, next states, parameters)."""
+    forward = derive(rule, lambda x, w: const(0.0)).forward
+    inputs, states, parameters = rule.inputs, rule.states, rule.parameters
+    return fill(
+        STEP, lines=forward.lines,
+        rows=["_n", *tagged("row", inputs), *tagged("row", states), *tagged("next", states),
+              *given("row", parameters, arrays)],
+        load=_load([*inputs, *states, *(p for p in parameters if p in arrays)]),
+        store=[f"_next_{v}[_i] = {forward.results[v]}" for v in states])
+
+
+def adjoint_text(rule: Rule, slope: Callable[..., Any], detach_reset: bool, arrays: frozenset[str],
+                 gradients: frozenset[str], replaced: str = "") -> str:
+    """One step backwards: adjoint(n, inputs, states, g, g of inputs, g of states (in place), parameters, g of parameters
+    (added to), width). `replaced` names an input that is read from where its gradient is written."""
+    check_names(rule)
+    backward = derive(rule, slope, detach_reset).backward
+    inputs, states, parameters = rule.inputs, rule.states, rule.parameters
+    asked, got, read = [p for p in parameters if p in gradients], backward.results, [i for i in inputs if i != replaced]
+    return fill(
+        ADJOINT, lines=backward.lines,
+        rows=["_n", *tagged("row", read), *tagged("row", states), "_g", *tagged("grow", (*inputs, *states)),
+              *given("row", parameters, arrays), *tagged("grow", asked), "width"],
+        load=[*_load([*read, *states, *(p for p in parameters if p in arrays)]),
+              *([f"{replaced} = _grow_{replaced}[_i]"] if replaced else []),
+              f"{'g_s' if rule.fires else 'g_out'} = _g[_i]", *(f"g_{v} = _grow_{v}[_i]" for v in states)],
+        store=[*(f"_grow_{v}[_i] = {got[f'g_{v}']}" for v in (*inputs, *states)),
+               *(f"_grow_{p}[_i] += {got[f'g_{p}']}" for p in asked)])
+
+
 # A variable is a tag, an underscore and a name of the rule: no two of them can be the same.
-def _tagged(tag: str, names: Iterable[str]) -> list[str]:
+def tagged(tag: str, names: Iterable[str]) -> list[str]:
     return [f"_{tag}_{n}" for n in names]
 
 
@@ -184,23 +204,23 @@ def _load(names: Iterable[str]) -> list[str]:
     return [f"{n} = _row_{n}[_i]" for n in names]
 
 
-def _slices(tag: str, names: Iterable[str]) -> list[str]:
+def slices(tag: str, names: Iterable[str]) -> list[str]:
     return [f"_{tag}_{n}[_lo:_hi]" for n in names]
 
 
-def _steps(tag: str, names: Iterable[str]) -> list[str]:
+def steps(tag: str, names: Iterable[str]) -> list[str]:
     return [f"_{tag}_{n}[_t, _lo:_hi]" for n in names]
 
 
-def _given(tag: str, parameters: Iterable[str], arrays: frozenset[str]) -> list[str]:
+def given(tag: str, parameters: Iterable[str], arrays: frozenset[str]) -> list[str]:
     return [f"_{tag}_{p}" if p in arrays else p for p in parameters]
 
 
-def _sliced(parameters: Iterable[str], arrays: frozenset[str]) -> list[str]:
+def sliced(parameters: Iterable[str], arrays: frozenset[str]) -> list[str]:
     return [f"_all_{p}[_lo:_hi]" if p in arrays else p for p in parameters]
 
 
-def _fill(template: str, **filled: Iterable[str]) -> str:
+def fill(template: str, **filled: Iterable[str]) -> str:
     """The template with lists in place of {names}: a name alone on its line becomes lines, another one arguments."""
     lines = []
     for line in template.splitlines():
@@ -213,4 +233,4 @@ def _fill(template: str, **filled: Iterable[str]) -> str:
                 if "{" + key + "}" in line:
                     line = line.replace("{" + key + "}", ", ".join(values))
             lines.append(line)
-    return HEAD + "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"
