@@ -130,14 +130,15 @@ def refuse(sentence: str) -> None:
     raise typer.Exit(1)
 
 
-def report(name: str, rows: Sequence[Mapping[str, Any]], ratios: Mapping[str, float], as_json: bool) -> None:
-    """Print the rows and ratios (our time / the peer's), for people and, as the last line, for programs."""
+def report(name: str, rows: Sequence[Mapping[str, Any]], ratios: Mapping[str, float], as_json: bool,
+           of: str = "time") -> None:
+    """Print the rows and ratios (our time, or what `of` says, / the peer's), for people and, as the last line, for programs."""
     table = Table(*dict.fromkeys(key for row in rows for key in row), title=name)
     columns = [str(c.header) for c in table.columns]
     for row in rows:
         table.add_row(*[str(row.get(c, "")) for c in columns])
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     for peer, ratio in ratios.items():
-        print(f"{peer}: {ratio:.3f} of its time" if ratio < 1 else f"{peer}: {ratio:.3f} times its time")
+        print(f"{peer}: {ratio:.3f} of its {of}" if ratio < 1 else f"{peer}: {ratio:.3f} times its {of}")
     if as_json:
         print(json.dumps({"name": name, "machine": machine(), "rows": list(rows), "ratios": dict(ratios)}))

@@ -154,6 +154,7 @@ def main():
     imported = work.resident_mb()
     if mode == "memory":
         Training(name, net, work.draw(net, 2, 2)).step()
+    warmed = work.resident_mb()
     task = work.draw(net, steps, batch)
     training = Training(name, net, task)
     about = {"version": version(package)}
@@ -170,7 +171,7 @@ def main():
         return {"peak_mb": work.resident_mb("VmHWM")}
 
     if mode == "memory":
-        serve({**about, "imported_mb": imported, "built_mb": work.resident_mb()}, peak)
+        serve({**about, "imported_mb": imported, "warmed_mb": warmed, "built_mb": work.resident_mb()}, peak)
     else:
         serve({**about, **training.first(task)}, timed)
 

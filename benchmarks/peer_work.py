@@ -6,7 +6,8 @@ NumPy only, nothing of snnsim: the peers' interpreters import it as it lies besi
     rec   700-256-20, the 256 recurrent; the same input
     conv  2x34x34, convolution to 16, mean of 2x2, convolution to 32, mean of 2x2, 10; 16 steps, batch 32, 5 % active
 
-Neurons stand behind every linear map, which has a bias that starts at zero. The loss is the cross-entropy of the output's spike counts.
+Neurons stand behind every linear map, which has a bias that starts at zero. The loss is the cross-entropy of the spike
+counts of the output.
 """
 
 from pathlib import Path

@@ -76,7 +76,7 @@ class Ours:
         self.labels = torch.from_numpy(task.labels)
         self.maps, layers = self._layers(task)
         self.module = nn.Sequential(*layers)
-        self.neurons = [m for m in layers if isinstance(m, nn.Neuron) or type(m).__name__ == "Recurrent"]
+        self.neurons = [m for m in layers if isinstance(m, nn.Neuron)]
         self.late = equation.latency * len(self.neurons)
         self.scales = [0.25 if net == "conv" and i else 1.0 for i in range(len(self.maps))]
         groups: list[dict[str, Any]] = [{"params": [m.bias for m in self.maps]}]
@@ -160,26 +160,25 @@ def command(net: str, threads: int, against: Sequence[str] | None, as_json: bool
                                   and r["engine"] != "snnsim"}, as_json)
 
 
-def python(peer: str) -> Path | str | None:
+def installed(peer: str, wanted: Sequence[str] = ()) -> Path | str:
+    """The interpreter that has the peer; "" where none does, which is refused when it was wanted."""
     package = peer.partition("-")[0]
-    return interpreter(package, VENVS[package])
+    found = interpreter(package, VENVS[package]) or ""
+    if not found and peer in wanted:
+        refuse(f"{peer} is not installed: `make peers-{VENVS[package]}` installs it")
+    return found
 
 
 def chosen(peers: Sequence[str], against: Sequence[str] | None) -> list[str]:
     """The peers to run beside: those asked for, or else all that are installed."""
     wanted = asked(against, peers)
-    for name in wanted:
-        if python(name) is None:
-            refuse(f"{name} is not installed: `make peers-{VENVS[name.partition('-')[0]]}` installs it")
-    return wanted or [name for name in peers if python(name)]
+    return [name for name in wanted or peers if installed(name, wanted)]
 
 
 def beside(peer: str, mode: str, net: str, steps: int, batch: int, threads: int) -> Peer:
     """The peer's process for this net."""
     script = ["peer_spyx.py"] if peer == "spyx" else ["peer_torch.py", peer]
-    found = python(peer)
-    assert found is not None
-    return Peer(found, *script, mode, net, *map(str, (steps, batch, threads)), threads=threads)
+    return Peer(installed(peer, [peer]), *script, mode, net, *map(str, (steps, batch, threads)), threads=threads)
 
 
 def measure(net: str, peers: Sequence[str], threads: int, *, steps: int = 0, batch: int = 0,
