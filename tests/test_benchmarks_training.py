@@ -114,7 +114,8 @@ def test_peers_are_named_with_commas_or_one_by_one(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "refused: --against must be one of a, b, c, got 'norse'\n"
 
 
-def test_a_peer_that_is_wanted_and_missing_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_peer_that_is_wanted_and_missing_is_refused(monkeypatch: pytest.MonkeyPatch,
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(training, "interpreter", lambda package, venv: "python" if venv == "torch" else None)
     assert training.chosen(training.PEERS["rec"], None) == ["spikingjelly", "spikingjelly-linear", "snntorch"]
     with pytest.raises(typer.Exit):
