@@ -1,5 +1,6 @@
 """Spiking layers for torch: [T, B, ...], explicit state, fused time loops, sparse events into the first layer."""
 
+from snnsim.nn.convert import from_snntorch, from_spikingjelly
 from snnsim.nn.eager import eager
 from snnsim.nn.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, SumPool2d
 from snnsim.nn.neuron import Neuron, Readout, set_dt
@@ -8,5 +9,5 @@ from snnsim.nn.sequential import Sequential, Stateful
 from snnsim.nn.surrogate import SURROGATES, Surrogate
 
 __all__ = ["POOL", "SURROGATES", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Flatten", "Linear",
-           "MaxPool2d", "Neuron", "Readout", "Sequential", "Stateful", "SumPool2d", "Surrogate", "eager",
-           "set_dt"]
+           "MaxPool2d", "Neuron", "Readout", "Sequential", "Stateful", "SumPool2d", "Surrogate", "eager", "from_snntorch",
+           "from_spikingjelly", "set_dt"]
