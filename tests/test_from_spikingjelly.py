@@ -26,13 +26,15 @@ NODES = {"lif": lambda **o: neuron.LIFNode(tau=3.0, **o), "plif": lambda **o: ne
 
 
 def dense(name: str, mode: str = "m", dtype: torch.dtype = torch.float32, **options: Any) -> torch.nn.Sequential:
-    """Two layers of neurons, with weights that let them fire, but not always."""
+    """Two layers of neurons that fire, but not always. The products of their weights, multiples of 1/32, are exact, so that
+    the neurons alone are compared, and no BLAS."""
     torch.manual_seed(1)
     net = torch.nn.Sequential(layer.Linear(20, 33, step_mode=mode), NODES[name](step_mode=mode, **options),
                               layer.Linear(33, 7, bias=False, step_mode=mode), NODES[name](step_mode=mode, **options)).to(dtype)
     with torch.no_grad():
         for m in (net[0], net[2]):
-            m.weight.add_(0.1).mul_({"lif": 2.0, "plif": 2.0, "if": 0.3}.get(name, 0.7))
+            m.weight.add_(0.1).mul_({"lif": 2.0, "plif": 2.0, "if": 0.3}.get(name, 0.7)).mul_(32.0).round_().div_(32.0)
+        net[0].bias.mul_(32.0).round_().div_(32.0)
     return net
 
 
@@ -101,11 +103,12 @@ def test_a_convolutional_net_trains_and_runs_the_same(mode: str) -> None:
     net[5].eval()  # dropout draws its own numbers
     with torch.no_grad():
         net[3][1].bias.fill_(1.0), net[7].bias.fill_(0.4)
+    net = net.double()
     ours = nn.from_spikingjelly(net)
     assert [type(m).__name__.partition("EachStep")[0] for m in ours] == [
         "Conv2d", "Neuron", "AvgPool2d", "Sequential", "Flatten", "Dropout", "Linear", "BatchNorm1d", "Neuron"]
     assert ours.training and ours[0].training and not ours[5].training
-    check(net, ours, noise(10, 3, 2, 8, 8), FIRES, mode == "s")
+    check(net, ours, noise(10, 3, 2, 8, 8, dtype=torch.float64), FIRES, mode == "s")
     for place in (net[3][1], ours[3][1]), (net[7], ours[7]):
         torch.testing.assert_close(place[1].running_var, place[0].running_var)
         torch.testing.assert_close(place[1].running_mean, place[0].running_mean)
@@ -117,11 +120,11 @@ def test_layers_of_torch_and_containers() -> None:
                                      torch.nn.Flatten())
     stepped = layer.MultiStepContainer(torch.nn.Linear(36, 12), neuron.LIFNode(v_threshold=0.2))
     net = torch.nn.Sequential(folded, neuron.IFNode(step_mode="m"), torch.nn.Identity(), stepped, torch.nn.Linear(12, 5),
-                              neuron.IFNode(step_mode="m"))
+                              neuron.IFNode(step_mode="m")).double()
     with torch.no_grad():
         folded[1].bias.fill_(0.5), stepped[0].bias.fill_(0.3), net[4].bias.fill_(0.3)
     ours = nn.from_spikingjelly(net)
-    check(net, ours, noise(8, 3, 2, 8, 8), FIRES, False)
+    check(net, ours, noise(8, 3, 2, 8, 8, dtype=torch.float64), FIRES, False)
     assert [name for name, _ in ours.named_children()] == ["0", "1", "3", "4", "5"]
     assert type(nn.from_spikingjelly(folded)[1]) is nn.BatchNorm2d  # the container alone is a net, too
 
@@ -163,7 +166,13 @@ def test_the_net_is_left_as_it_was() -> None:
     before, state = copy.deepcopy(net.state_dict()), torch.random.get_rng_state()
     ours = nn.from_spikingjelly(net)
     assert torch.equal(state, torch.random.get_rng_state())
+    assert ours.training and not nn.from_spikingjelly(net.eval()).training
     assert not ours[0].weight.requires_grad and ours[2].weight.requires_grad
+    x = noise(10, 2, 20)
+    twin = copy.deepcopy(ours)
+    twin.load_state_dict(ours.state_dict())
+    nn.set_dt(twin, 10.0)  # their time constants are in steps
+    assert torch.equal(twin(x)[0], ours(x)[0])
     with torch.no_grad():
         for p in ours.parameters():
             p.add_(1.0)
@@ -241,24 +250,24 @@ def hooked() -> torch.nn.Module:
 
 
 @pytest.mark.parametrize(("layers", "sentence"), [
-    ([torch.nn.Sequential(LINEAR, torch.nn.ReLU())], r"layer 0\.1 \(ReLU\) cannot be converted: from_spikingjelly takes LIF"),
-    ([layer.LinearRecurrentContainer(LIF(), 3, 3)], r"\(LinearRecurrentContainer\) cannot be converted: nets whose spikes"),
-    ([layer.WSConv2d(2, 2, 3)], r"layer 0 \(WSConv2d\) cannot be converted: it changes .*forward.* of Conv2d"),
-    ([Changed()], r"layer 0 \(Changed\) cannot be converted: it changes single_step_functional_forward of LIFNode"),
-    ([neuron.GatedLIFNode(T=4)], r"layer 0 \(GatedLIFNode\) cannot be converted"),
-    ([LIF(step_mode="m"), LIF()], r"layer 1 \(LIFNode\) has step_mode 's', and must have 'm' where it stands"),
+    ([torch.nn.Sequential(LINEAR, torch.nn.ReLU())], r"layer 0\.1 \(ReLU\): cannot be converted: from_spikingjelly takes LIF"),
+    ([layer.LinearRecurrentContainer(LIF(), 3, 3)], r"\(LinearRecurrentContainer\): cannot be converted: nets whose spikes"),
+    ([layer.WSConv2d(2, 2, 3)], r"layer 0 \(WSConv2d\): cannot be converted: it changes .*forward.* of Conv2d"),
+    ([Changed()], r"layer 0 \(Changed\): cannot be converted: it changes single_step_functional_forward of LIFNode"),
+    ([neuron.GatedLIFNode(T=4)], r"layer 0 \(GatedLIFNode\): cannot be converted"),
+    ([LIF(step_mode="m"), LIF()], r"layer 1 \(LIFNode\): has step_mode 's', and must have 'm' where it stands"),
     ([LIF(step_mode="m"), torch.nn.Conv2d(2, 2, 3)], r"layer 1 \(Conv2d\): torch's Conv2d does not take \[T, B, \.\.\.\]"),
     ([LIF(step_mode="m"), torch.nn.Flatten()], r"layer 1 \(Flatten\): start_dim and end_dim must be 2 and -1 here"),
-    ([layer.SeqToANNContainer(LIF())], r"layer 0\.0 \(LIFNode\) cannot be converted: in a SeqToANNContainer it would take"),
+    ([layer.SeqToANNContainer(LIF())], r"layer 0\.0 \(LIFNode\): cannot be converted: in a SeqToANNContainer it would take"),
     ([LIF(), layer.SeqToANNContainer(LINEAR)], r"layer 1 \(SeqToANNContainer\): takes all steps at once, but stands in a net"),
-    ([TWICE, LINEAR, TWICE], r"layer 2 \(LIFNode\) shares its weights or its state with layer 0"),
-    ([hooked()], r"layer 0 \(Linear\) has forward hooks, which may change what it gives"),
+    ([TWICE, LINEAR, TWICE], r"layer 2 \(LIFNode\): shares its weights or its state with layer 0"),
+    ([hooked()], r"layer 0 \(Linear\): has forward hooks, which may change what it gives"),
     ([layer.AvgPool2d(2, padding=1)], r"layer 0 \(AvgPool2d\): padding, ceil_mode and divisor_override must be"),
     ([LIF(surrogate_function=surrogate.S2NN())], r"layer 0 \(LIFNode\): its surrogate S2NN has no equal here: give it"),
     ([LIF(surrogate_function=surrogate.PiecewiseLeakyReLU())], r"LeakyReLU with w=1\.0, c=0\.01 has no equal here: only c=0"),
     ([LIF(surrogate_function=surrogate.ATan(spiking=False))], "surrogate ATan has spiking=False"),
     ([LIF(surrogate_function=torch.sigmoid)], "surrogate builtin_function_or_method has no equal here"),
-    ([lambda x: x], r"layer 0 \(function\) is no torch\.nn\.Module: give the modules in the order")])
+    ([lambda x: x], r"layer 0 \(function\): is no torch\.nn\.Module: give the modules in the order")])
 def test_what_cannot_be_converted_is_refused_by_name(layers: list[Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         nn.from_spikingjelly(layers)
@@ -269,6 +278,8 @@ def test_a_net_with_a_forward_of_its_own_is_asked_for_as_a_list() -> None:
         nn.from_spikingjelly(Net(LINEAR))
     with pytest.raises(TypeError, match=r"from_spikingjelly takes a torch\.nn\.Sequential, or .* a list or .*, got LIFNode"):
         nn.from_spikingjelly(LIF())
+    with pytest.raises(ValueError, match=r"the name of a layer must be a text without dots, got 'fc\.1'"):
+        nn.from_spikingjelly({"fc.1": LINEAR})
     named = nn.from_spikingjelly({"fc": LINEAR, "fire": LIF()})
     assert [name for name, _ in named.named_children()] == ["fc", "fire"]
 

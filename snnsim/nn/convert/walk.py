@@ -73,36 +73,35 @@ class Walk:
     places: dict[int, str] = field(default_factory=dict)
 
     def sequence(self, layers: Iterable[tuple[str, Module]], seen: Seen, above: str = "") -> Sequential:
-        """The layers as a Sequential with the same names. ValueError that names the layer."""
+        """The layers as a Sequential with the same names, training where one of them does. ValueError that names the layer."""
         out = Sequential()
         for name, module in layers:
             path = f"{above}{name}"
             try:
-                if not isinstance(module, Module):
-                    raise ValueError("is no torch.nn.Module: give the modules in the order in which they are applied")
-                kind = self.framework.known(module)
-                self.check(path, module, kind)
+                kind = self.kind(path, module)
                 inner = self.framework.containers[kind](module, seen) if kind in self.framework.containers else None
-                if kind is not torch.nn.Identity and inner is None:
+                if inner is None and kind is not torch.nn.Identity:
                     out.add_module(name, self.framework.leaves[kind](module, seen).train(module.training))
             except ValueError as e:
-                text = str(e)
-                raise ValueError(f"layer {path} ({type(module).__name__})" + (
-                    f" {text}" if text.startswith(("cannot", "is ", "has ", "shares")) else f": {text}")) from None
+                raise ValueError(f"layer {path} ({type(module).__name__}): {e}") from None
             if inner is not None:
                 out.add_module(name, self.sequence(children(module), inner, f"{path}."))
+        out.training = any(m.training for m in out)
         return out
 
-    def check(self, path: str, module: Module, kind: type) -> None:
+    def kind(self, path: str, module: Any) -> type:
+        """What the module is converted as. ValueError when it cannot be, also because it or its weights were seen before."""
+        if not isinstance(module, Module):
+            raise ValueError("is no torch.nn.Module: give the modules in the order in which they are applied")
+        kind = self.framework.known(module)
         unhooked(module)
-        held = [module, *module.parameters()] if kind not in self.framework.containers else []
-        if isinstance(module, STATELESS):
-            return
-        for thing in held:
-            if id(thing) in self.places:
-                raise ValueError(f"shares its weights or its state with layer {self.places[id(thing)]}: each layer is "
-                                 "converted on its own")
-            self.places[id(thing)] = path
+        if kind not in self.framework.containers and not isinstance(module, STATELESS):
+            for thing in (module, *module.parameters()):
+                if id(thing) in self.places:
+                    raise ValueError(f"shares its weights or its state with layer {self.places[id(thing)]}: each layer is "
+                                     "converted on its own")
+                self.places[id(thing)] = path
+        return kind
 
 
 def children(module: Module) -> list[tuple[str, Module]]:
@@ -118,6 +117,9 @@ def unhooked(module: Module) -> None:
 def named(net: Any, framework: str) -> list[tuple[str, Module]]:
     """The layers of a Sequential, a list or a dict of modules, with their names. TypeError for anything else."""
     if isinstance(net, Mapping):
+        for name in net:
+            if not isinstance(name, str) or not name or "." in name:
+                raise ValueError(f"the name of a layer must be a text without dots, got {name!r}")
         return list(net.items())
     if isinstance(net, (list, tuple, torch.nn.ModuleList)):
         return [(str(i), m) for i, m in enumerate(net)]
@@ -134,7 +136,7 @@ def neuron(rule: Rule, values: Mapping[str, Any], surrogate: Surrogate, detach_r
     new = Neuron(rule(**values), surrogate=surrogate, detach_reset=detach_reset, dt=1.0,
                  learn={name: kind for name, (kind, _) in learned.items()})
     for name, (_, theirs) in learned.items():
-        raw = torch.zeros(np.shape(values[name]), dtype=theirs.dtype)
+        raw = torch.zeros(np.shape(values[name]), dtype=theirs.dtype, device=theirs.device)
         new.register_parameter(f"raw_{name}", torch.nn.Parameter(raw, requires_grad=theirs.requires_grad))
     return new
 
