@@ -53,6 +53,24 @@ def test_spikes_and_gradients_are_equal_in_float32(name: str, reset: str) -> Non
     check(net, nn.from_snntorch(net), noise(40, 5, 20), FIRES, True)
 
 
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("name", NEURONS)
+def test_membranes_are_the_same_bits(name: str, reset: str) -> None:
+    """Which a spike hardly ever tells: another order of operations. A Leaky that is late empties its membrane one step
+    later than we do, which is the same thing."""
+    lif = NEURONS[name](33, reset_mechanism=reset, init_hidden=True)
+    x = torch.randn(30, 100, 33, generator=torch.Generator().manual_seed(0)) / 2.0 + 0.25
+    ours = nn.from_snntorch([lif])[0]
+    out, state = ours(x)
+    assert torch.equal(out, torch.stack([lif(step) for step in x]))
+    late = reset == "zero" and ours.rule.name == "leaky_hard"
+    v = state[ours.rule.states.index("v")]
+    assert torch.equal(v, torch.where(lif.mem > lif.threshold, 0.0, lif.mem) if late else lif.mem)
+    if "i" in ours.rule.states:
+        assert torch.equal(state[0], lif.syn)
+
+
 @pytest.mark.parametrize("reset", RESETS)
 @pytest.mark.parametrize("delay", [True, False])
 @pytest.mark.parametrize("kind", ["leaky", "synaptic"])

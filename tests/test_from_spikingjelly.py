@@ -53,6 +53,17 @@ def test_spikes_and_gradients_are_equal_in_float32(name: str, v_reset: float | N
 
 @pytest.mark.usefixtures("loops")
 @pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("v_reset", [None, 0.0])
+def test_membranes_are_the_same_bits(name: str, v_reset: float | None) -> None:
+    """Which a spike hardly ever tells: another order of operations, or a product for a quotient."""
+    node = NODES[name](v_reset=v_reset, step_mode="m")
+    x = torch.randn(30, 4, 500, generator=torch.Generator().manual_seed(0)) + 0.5
+    out, (v,) = nn.from_spikingjelly([node])[0](x)
+    assert torch.equal(out, node(x)) and torch.equal(v, node.v)
+
+
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize("name", NODES)
 def test_a_reset_to_elsewhere(name: str) -> None:
     """The membrane is held as its distance from v_reset: equal in exact arithmetic, here in float64."""
     net = dense(name, dtype=torch.float64, v_reset=-0.25, v_threshold=0.75)
