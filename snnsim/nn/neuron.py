@@ -16,7 +16,7 @@ from snnsim.nn.surrogate import Surrogate, surrogate_of
 from snnsim.rule import Neuron as Spec
 from snnsim.rule import Rule, finite, one_of
 
-Kind = Literal["unit", "positive", "free"]
+Kind = Literal["unit", "positive", "free", "clipped"]
 KINDS_OF: dict[str, Kind] = {"decay": "unit", "keep": "unit", "rho": "unit", "theta": "positive", "beta": "positive"}
 
 
@@ -38,6 +38,7 @@ class Neuron(Stateful):
         "unit"      in (0, 1):  sigmoid(log(p / (1 - p)) + raw)       decay, keep and rho, unless told otherwise
         "positive"  above 0:    p exp(raw)                            theta and beta, unless told otherwise
         "free"                  p + raw
+        "clipped"  in [0, 1]:   p + raw, or the nearer end, where its gradient is 0
     Give a mapping, learn={"decay": "unit", "rest": "free"}, for other names. shape: of each learned parameter; () is
     one value for the layer, (C, 1, 1) one a channel, (N,) or (C, H, W) one a neuron.
 
@@ -170,10 +171,10 @@ def set_dt(module: torch.nn.Module, dt: float) -> None:
 
 _RANGE = {"unit": "between 0 and 1", "positive": "above 0"}
 _TO_RAW: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "unit": torch.logit, "positive": lambda p: p, "free": lambda p: p}
+    "unit": torch.logit, "positive": lambda p: p, "free": lambda p: p, "clipped": lambda p: p}
 _FROM_RAW: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "unit": lambda start, raw: torch.sigmoid(start + raw), "positive": lambda start, raw: start * torch.exp(raw),
-    "free": lambda start, raw: start + raw}
+    "free": lambda start, raw: start + raw, "clipped": lambda start, raw: (start + raw).clamp(0.0, 1.0)}
 
 
 def _kinds(rule: Rule, learn: Sequence[str] | Mapping[str, Kind]) -> dict[str, Kind]:
@@ -185,7 +186,8 @@ def _kinds(rule: Rule, learn: Sequence[str] | Mapping[str, Kind]) -> dict[str, K
         one_of("learn", name, rule.parameters)
         kind = learn[name] if isinstance(learn, Mapping) else KINDS_OF.get(name)
         if kind is None:
-            raise ValueError(f"how {name!r} is kept valid is not known: write learn={{{name!r}: 'unit' | 'positive' | 'free'}}")
+            raise ValueError(f"how {name!r} is kept valid is not known: write learn={{{name!r}: 'unit' | 'positive' | 'free' | "
+                             "'clipped'}}")
         one_of(f"learn[{name!r}]", kind, _TO_RAW)
         kinds[name] = kind
     return kinds
