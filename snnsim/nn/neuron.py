@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from snnsim.neurons import LI
+from snnsim.nn import cuda
 from snnsim.nn.events import dense, is_events
 from snnsim.nn.fused import KINDS, Loop
 from snnsim.nn.sequential import Stateful
@@ -22,10 +23,10 @@ KINDS_OF: dict[str, Kind] = {"decay": "unit", "keep": "unit", "rho": "unit", "th
 class Neuron(Stateful):
     """Neurons of one rule over all steps: forward(x, state=None) -> (out, state).
 
-    x: [T, B, ...], float32 or float64, or a batch of events; for a rule with several inputs a tuple of tensors. out: the
-    spikes, or the last state of a rule that never fires, like x. state: a tuple of tensors [B, ...], one for each state
-    of the rule; None starts at rest (`neuron.initial`, else 0). The gradient is that of the rule, with the surrogate for
-    that of the spike.
+    x: [T, B, ...], float32 or float64, on CUDA bfloat16 or float16 too, or a batch of events; for a rule with several
+    inputs a tuple of tensors. out: the spikes, or the last state of a rule that never fires, like x. state: a tuple of
+    tensors [B, ...], one for each state of the rule, float32 beside 16 bits; None starts at rest (`neuron.initial`, else
+    0). The gradient is that of the rule, with the surrogate for that of the spike.
 
     neuron: what a neuron is, such as snnsim.neurons.LIF(tau=20.0). surrogate: a name in SURROGATES or a Surrogate;
     width: its width, where it shall not be the surrogate's own. detach_reset: the spike is a constant inside reset.
@@ -59,6 +60,7 @@ class Neuron(Stateful):
             self.register_parameter(f"raw_{name}", torch.nn.Parameter(torch.zeros(tuple(shape))))
         self.dt: float | None = None
         self._start: dict[str, torch.Tensor] = {}
+        self._placed: dict[torch.device, dict[str, torch.Tensor]] = {}  # _start on each device that was asked for
         if dt is not None:
             self.set_dt(dt)
 
@@ -76,15 +78,18 @@ class Neuron(Stateful):
                 raise ValueError(f"{name} is learned as {kind!r}, so it must lie {_RANGE[kind]}; it is "
                                  f"{p.tolist()} at dt = {dt:g} ms")
             values[name] = _TO_RAW[kind](p)
-        self._start, self.dt = values, float(dt)
+        self._start, self._placed, self.dt = values, {}, float(dt)
 
-    def step_parameters(self) -> dict[str, torch.Tensor]:
+    def step_parameters(self, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
         """The parameters of one step as they are now, by name; those that are learned with their gradients."""
         if self.dt is None:
             raise ValueError("the time step is not set: pass dt=... to fit, or call snnsim.nn.set_dt(net, dt)")
-        values = dict(self._start)
+        device = torch.device(device)
+        if device not in self._placed:  # once: a copy to a card makes the host wait
+            self._placed[device] = {name: p.to(device) for name, p in self._start.items()}
+        values = dict(self._placed[device])
         for name, kind in self.learn.items():
-            raw = self.get_parameter(f"raw_{name}")
+            raw = self.get_parameter(f"raw_{name}").to(device)
             values[name] = _FROM_RAW[kind](values[name].to(raw.dtype), raw)
         return values
 
@@ -96,9 +101,12 @@ class Neuron(Stateful):
         self._check(inputs, state)
         shape = inputs[0].shape[2:]
         if state is None and any(self.neuron.initial.values()):
-            state = [torch.full_like(inputs[0][0], self.neuron.initial.get(name, 0.0)) for name in self.rule.states]
-        parameters = [_fitting(name, p.to(inputs[0].dtype), shape) for name, p in self.step_parameters().items()]
-        loop = Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
+            state = [torch.full_like(inputs[0][0], self.neuron.initial.get(name, 0.0), dtype=cuda.STATE[inputs[0].dtype])
+                     for name in self.rule.states]
+        parameters = [_fitting(name, p.to(cuda.STATE[inputs[0].dtype]), shape)
+                      for name, p in self.step_parameters(inputs[0].device).items()]
+        kind = cuda.Loop if inputs[0].is_cuda else Loop
+        loop = kind(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
         if not _channels_last(inputs[0]):
             return loop(inputs, state, parameters)
         inputs = tuple(i.movedim(2, 4) for i in inputs)
@@ -114,21 +122,23 @@ class Neuron(Stateful):
                 raise ValueError(f"x must be a tensor [T, B, ...] or a batch of events, got {type(i).__name__}")
             if i.ndim < 3 or not i.numel():
                 raise ValueError(f"x must be [T, B, ...] with at least three dimensions and one value, got {tuple(i.shape)}")
-            if i.dtype not in KINDS or i.device.type != "cpu":
-                raise ValueError(f"x must be float32 or float64 on the CPU, got {i.dtype} on {i.device}")
-            if i.shape != first.shape or i.dtype != first.dtype:
-                raise ValueError("the inputs of a neuron must have one shape and dtype, got "
-                                 + " and ".join(f"{tuple(j.shape)} {j.dtype}" for j in inputs))
+            if i.dtype not in (cuda.STATE if i.is_cuda else KINDS) or i.device.type not in ("cpu", "cuda"):
+                raise ValueError("x must be float32 or float64 on the CPU, or float32, float64, bfloat16 or float16 on CUDA, "
+                                 f"got {i.dtype} on {i.device}")
+            if i.shape != first.shape or i.dtype != first.dtype or i.device != first.device:
+                raise ValueError("the inputs of a neuron must have one shape, dtype and device, got "
+                                 + " and ".join(f"{tuple(j.shape)} {j.dtype} on {j.device}" for j in inputs))
         if len(inputs) != len(rule.inputs):
             raise ValueError(f"rule {rule.name!r} has the inputs {rule.inputs}: x must be a tuple of {len(rule.inputs)} "
                              f"tensors, got {len(inputs)}")
         if state is None:
             return
         if not isinstance(state, (tuple, list)) or len(state) != len(rule.states) or any(
-                not isinstance(v, torch.Tensor) or v.shape != first.shape[1:] or v.dtype != first.dtype for v in state):
+                not isinstance(v, torch.Tensor) or v.shape != first.shape[1:] or v.dtype != cuda.STATE[first.dtype]
+                or v.device != first.device for v in state):
             raise ValueError(f"state must be a tuple of {len(rule.states)} tensors {rule.states} of shape "
-                             f"{tuple(first.shape[1:])} and {first.dtype}")
-        if not all(bool(torch.isfinite(v).all()) for v in state):
+                             f"{tuple(first.shape[1:])} and {cuda.STATE[first.dtype]} on {first.device}")
+        if not first.is_cuda and not all(bool(torch.isfinite(v).all()) for v in state):
             raise ValueError("the state holds NaN or infinity")
 
     def extra_repr(self) -> str:
