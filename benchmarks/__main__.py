@@ -8,6 +8,7 @@ from benchmarks import (
     coba,
     cuba,
     generality,
+    gpu,
     inference,
     layout_picture,
     microcircuit,
@@ -21,7 +22,7 @@ from benchmarks import (
 BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scaling": scaling.scaling, "startup": startup.startup,
               "brunel": brunel.brunel, "cuba": cuba.cuba, "coba": coba.coba, "microcircuit": microcircuit.microcircuit,
               "agreement": agreement.agreement, "generality": generality.generality, "phases": phases.phases,
-              "threads": threads.threads, "layout": layout_picture.layout}
+              "threads": threads.threads, "layout": layout_picture.layout, "gpu": gpu.gpu}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():
