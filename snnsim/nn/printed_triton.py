@@ -84,6 +84,7 @@ def backward({arguments}, _T, _M, _first, _other, _block: tl.constexpr):
 '''
 
 
+@cache
 def load_triton(text: str) -> Any:
     """The module of a printed text. ImportError that says what to install where Triton is missing."""
     try:
