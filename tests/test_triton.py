@@ -259,7 +259,7 @@ def test_a_module_on_these_kernels(interpreter: None, monkeypatch: pytest.Monkey
 
 def test_parameters_go_to_the_device_of_the_input() -> None:
     layer = nn.Neuron(LIF(), learn=("decay",), dt=1.0)
-    assert {p.device.type for p in layer.step_parameters("meta").values()} == {"meta"}
+    assert {p.device.type for p in layer.parameters_for(torch.zeros(1, 1, 1, device="meta"))} == {"meta"}
     layer.set_dt(2.0)
     assert float(layer.step_parameters()["theta"]) == 1.0
     with pytest.raises(ValueError, match="got torch.float32 on meta"):

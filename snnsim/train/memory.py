@@ -106,7 +106,7 @@ def _fitting_steps(net: torch.nn.Module, train: EventDataset, time: TimeBase, re
     while steps:
         options: Mapping[str, int] = {"checkpoint_steps": 0, "truncate_steps": 0, name: steps}
         try:
-            if forecast(net, train, time, replace(recipe, **options), processes).bytes <= share:  # type: ignore[arg-type]
+            if forecast(net, train, time, replace(recipe, **options), processes).bytes <= share:
                 return steps
         except ValueError:  # a net that cannot be trained in chunks
             return 0
@@ -131,7 +131,7 @@ class _Ledger(TorchDispatchMode):
     has mapped, which it keeps for the next step."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.alive, self.peak = 0, 0.0
         self._known: dict[int, int] = {}
         self._pool = POOL.mapped
