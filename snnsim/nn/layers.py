@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from snnsim.nn import events, processes, sparse
+from snnsim.nn.pooling import pool2d
 
 
 def folded(name: str, x: Any, dimensions: int, shape: str) -> torch.Tensor:
@@ -79,7 +79,7 @@ class SumPool2d(torch.nn.Module):
         flat = folded("SumPool2d", x, 5, "[T, B, C, H, W]")
         if flat.shape[2] < self.kernel[0] or flat.shape[3] < self.kernel[1]:
             raise ValueError(f"SumPool2d of {self.kernel} does not fit {tuple(x.shape)}")
-        return unfolded(functional.avg_pool2d(flat, self.kernel, self.stride, divisor_override=1), x)
+        return unfolded(pool2d(flat, self.kernel, self.stride, 1), x)
 
     def extra_repr(self) -> str:
         return f"{self.kernel}, stride={self.stride}"
@@ -101,7 +101,7 @@ class AvgPool2d(torch.nn.Module):
         flat = folded("AvgPool2d", x, 5, "[T, B, C, H, W]")
         if flat.shape[2] < self.kernel[0] or flat.shape[3] < self.kernel[1]:
             raise ValueError(f"AvgPool2d of {self.kernel} does not fit {tuple(x.shape)}")
-        return unfolded(functional.avg_pool2d(flat, self.kernel, self.stride), x)
+        return unfolded(pool2d(flat, self.kernel, self.stride, self.kernel[0] * self.kernel[1]), x)
 
     def extra_repr(self) -> str:
         return f"{self.kernel}, stride={self.stride}"
