@@ -17,21 +17,19 @@ from snnsim import datasets
 from snnsim.network import TimeBase
 from snnsim.neurons import LIF
 from snnsim.nn.pool import Pool
-from snnsim.train import TrainRecipe, fit, forecast
-from snnsim.train.memory import check
+from snnsim.train import TrainRecipe, fit
+from snnsim.train.memory import check, expect
 
 RUN = """
 import gc, json, re, sys
 from pathlib import Path
-from snnsim.network import TimeBase
-from snnsim.nn import POOL, set_dt
-from snnsim.train import TrainRecipe, fit, forecast
+from snnsim.nn import POOL
+from snnsim.train import fit, forecast
 from tests.test_memory import data, net
 kind, steps, samples, options = json.loads(sys.argv[1])
 torch_net, train = net(kind), data(kind, steps, samples)
 status = lambda key: int(re.search(key + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-set_dt(torch_net, 1.0)
-ask = lambda: forecast(torch_net, train, TimeBase(1.0, steps), TrainRecipe(batch_size=samples, **options)).bytes
+ask = lambda: forecast(torch_net, train, dt=1.0, steps=steps, batch_size=samples, **options).bytes
 ask(), POOL.clear(), gc.collect()  # what is compiled stays
 Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
 before = status("VmRSS")
@@ -86,7 +84,7 @@ def test_it_changes_nothing() -> None:
     nn.set_dt(made, 1.0)
     before = {k: v.clone() for k, v in made.state_dict().items()}
     generator = torch.get_rng_state()
-    found = forecast(made, train, TimeBase(1.0, 5), TrainRecipe(batch_size=6))
+    found = expect(made, train, TimeBase(1.0, 5), TrainRecipe(batch_size=6))
     assert found.samples == 6 and found.bytes > found.fixed > 0 < found.sample
     assert all(torch.equal(v, before[k]) for k, v in made.state_dict().items())
     assert torch.equal(torch.get_rng_state(), generator) and all(p.grad is None for p in made.parameters())
@@ -95,16 +93,16 @@ def test_it_changes_nothing() -> None:
 def test_chunks_of_steps_and_processes_need_less() -> None:
     made, train, time = net("dense", 64), data("dense", 200, 8), TimeBase(1.0, 200)
     nn.set_dt(made, 1.0)
-    whole, cut, truncated = (forecast(made, train, time, TrainRecipe(batch_size=8, **options)) for options in (
+    whole, cut, truncated = (expect(made, train, time, TrainRecipe(batch_size=8, **options)) for options in (
         {}, {"checkpoint_steps": 20}, {"truncate_steps": 20}))
     assert cut.sample < 0.5 * whole.sample and truncated.sample < 0.5 * whole.sample
-    assert forecast(made, train, time, TrainRecipe(batch_size=8), 4).samples == 2
+    assert expect(made, train, time, TrainRecipe(batch_size=8), 4).samples == 2
 
 
 def test_what_does_not_fit_is_refused_with_what_would() -> None:
     made, train, time, recipe = net("dense", 64), data("dense", 200, 16), TimeBase(1.0, 200), TrainRecipe(batch_size=16)
     nn.set_dt(made, 1.0)
-    found = forecast(made, train, time, recipe)
+    found = expect(made, train, time, recipe)
     free = found.fixed + 10.5 * found.sample
     with pytest.raises(MemoryError) as e:
         check(made, train, time, recipe, free=free)
