@@ -15,6 +15,7 @@ from benchmarks import (
     neuron,
     phases,
     scaling,
+    sparse,
     startup,
     threads,
     training,
@@ -27,7 +28,8 @@ BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scalin
               "agreement": agreement.agreement, "generality": generality.generality, "phases": phases.phases,
               "threads": threads.threads, "train-ff": training.train_ff, "train-rec": training.train_rec,
               "train-conv": training.train_conv, "train-memory": training_memory.train_memory,
-              "train-threads": training_threads.train_threads, "layout": layout_picture.layout, "gpu": gpu.gpu}
+              "train-threads": training_threads.train_threads, "layout": layout_picture.layout, "gpu": gpu.gpu,
+              "sparse": sparse.sparse}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():
