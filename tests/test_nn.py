@@ -228,3 +228,14 @@ def test_sequentials_nest_and_take_plain_modules() -> None:
     net(spikes(3, 2, 4), (None, state[1]))
     with pytest.raises(ValueError, match=r"layer 0 \(Sequential\): layer 0 \(Linear\): Linear takes 4 inputs"):
         net(spikes(3, 2, 5))
+
+
+@pytest.mark.parametrize("learn", [(), ("decay",)])
+def test_a_layer_that_was_first_used_in_inference_mode_can_be_trained(learn: tuple[str, ...]) -> None:
+    for layer in (nn.Neuron(LIF(), learn=learn, dt=1.0), nn.Recurrent(LIF(), 7, learn=learn, dt=1.0)):
+        x = torch.rand(5, 3, 7, requires_grad=True)
+        with torch.inference_mode():
+            before = layer(x)[0].clone()
+        out, _ = layer(x)
+        out.sum().backward()
+        assert torch.equal(out, before) and x.grad is not None

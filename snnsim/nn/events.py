@@ -88,7 +88,7 @@ class Events:
 
 
 def is_events(x: Any) -> bool:
-    return hasattr(x, "indptr") and not isinstance(x, torch.Tensor)
+    return not isinstance(x, torch.Tensor) and hasattr(x, "indptr")
 
 
 def checked(x: Any) -> Events:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,7 @@ class Loop:
         step. All of one dtype, float32 or float64. Errors: ValueError when an input is NaN or infinite.
         """
         if states is None:
-            zero = take(inputs[0].shape[1:], inputs[0].dtype).zero_()
-            states = [zero] * len(self.rule.states)
+            states = [_rest(inputs[0].shape[1:], inputs[0].dtype)] * len(self.rule.states)
         if torch.is_grad_enabled() and any(t.requires_grad for t in (*inputs, *states, *parameters)):
             out, *end = _Loop.apply(self, *inputs, *states, *parameters)  # type: ignore[no-untyped-call]
         else:
@@ -90,6 +90,13 @@ class Loop:
         states = len(self.rule.states)
         most = SCRATCH // (steps * states * itemsize) // 16 * 16
         return min(max(64, min(most, 2048 // states)), max(neurons, 1))
+
+
+@lru_cache(maxsize=16)
+def _rest(shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+    """Zeros to start from, which nobody writes to: one for all layers of this shape."""
+    with torch.inference_mode(False):  # a tensor of that mode could not be kept for a gradient later
+        return torch.zeros(shape, dtype=dtype)
 
 
 class _Loop(torch.autograd.Function):
@@ -143,13 +150,13 @@ def seed(g: torch.Tensor | None, shape: Sequence[int], dtype: torch.dtype) -> to
 
 def flat(t: torch.Tensor) -> Array:
     """The memory of a contiguous tensor as [M]."""
-    array: Array = t.detach().numpy().reshape(-1)
+    array: Array = (t.detach() if t.requires_grad else t).numpy().reshape(-1)
     return array
 
 
 def by_step(t: torch.Tensor) -> Array:
     """The memory of a contiguous tensor [T, ...] as [T, M]."""
-    array: Array = t.detach().numpy().reshape(len(t), -1)
+    array: Array = (t.detach() if t.requires_grad else t).numpy().reshape(len(t), -1)
     return array
 
 

@@ -98,7 +98,8 @@ class Neuron(Stateful):
         key = cuda.STATE[x.dtype], x.device
         typed = self._fixed.get(key)
         if typed is None:
-            typed = {name: p.to(x.device, key[0]) for name, p in self.step_parameters().items()}
+            with torch.inference_mode(torch.is_inference_mode_enabled() and bool(self.learn)):  # what is kept is for every mode
+                typed = {name: p.to(x.device, key[0]) for name, p in self.step_parameters().items()}
             if not self.learn:
                 self._fixed[key] = typed  # a copy to a card makes the host wait
         return [fitting(name, p, x.shape[2:]) for name, p in typed.items()]
@@ -200,6 +201,8 @@ def _kinds(rule: Rule, learn: Sequence[str] | Mapping[str, Kind]) -> dict[str, K
 
 def fitting(name: str, p: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     """The parameter, if it broadcasts to neurons of this shape without making it larger."""
+    if p.ndim == 0:
+        return p
     lead = len(shape) - p.ndim
     if lead < 0 or any(a not in (1, b) for a, b in zip(p.shape, shape[lead:], strict=True)):
         raise ValueError(f"{name} of shape {tuple(p.shape)} does not fit neurons of shape {tuple(shape)}")
