@@ -8,20 +8,28 @@ from benchmarks import (
     coba,
     cuba,
     generality,
+    gpu,
     inference,
     layout_picture,
     microcircuit,
     neuron,
     phases,
     scaling,
+    sparse,
     startup,
     threads,
+    training,
+    training_memory,
+    training_threads,
 )
 
 BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scaling": scaling.scaling, "startup": startup.startup,
               "brunel": brunel.brunel, "cuba": cuba.cuba, "coba": coba.coba, "microcircuit": microcircuit.microcircuit,
               "agreement": agreement.agreement, "generality": generality.generality, "phases": phases.phases,
-              "threads": threads.threads, "layout": layout_picture.layout}
+              "threads": threads.threads, "train-ff": training.train_ff, "train-rec": training.train_rec,
+              "train-conv": training.train_conv, "train-memory": training_memory.train_memory,
+              "train-threads": training_threads.train_threads, "layout": layout_picture.layout, "gpu": gpu.gpu,
+              "sparse": sparse.sparse}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

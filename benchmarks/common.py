@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -20,7 +21,8 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 
 Threads = Annotated[int, typer.Option(min=1, help="Threads for snnsim and for each peer.")]
-Against = Annotated[list[str] | None, typer.Option(help="A peer to run beside; by default every one that is installed.")]
+Against = Annotated[list[str] | None, typer.Option(help="Peers to run beside, by name, with commas between or the option "
+                                                        "again; by default every one that is installed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 
@@ -66,6 +68,11 @@ def peer_python(venv: str) -> Path | None:
     return found[0] if found else None
 
 
+def interpreter(package: str, venv: str) -> Path | str | None:
+    """The interpreter of the peers' venv, or ours where it has the package."""
+    return peer_python(venv) or (sys.executable if importlib.util.find_spec(package) else None)
+
+
 class Peer:
     """A peer in a process of its own. It prints a JSON line when ready, and one for each line that it is sent.
 
@@ -97,20 +104,41 @@ class Peer:
         self.process.communicate()
 
 
+class Module(Peer):
+    """A module of this package by the peers' protocol, in a fresh process so that its memory is its own."""
+
+    def __init__(self, module: str, *options: str, threads: int) -> None:
+        self.name = f"{module} {' '.join(options)}"
+        self.process = subprocess.Popen([sys.executable, "-m", module, *options], text=True, cwd=ROOT, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+        self.about = self._answer()
+
+
+def asked(against: Sequence[str] | None, peers: Sequence[str]) -> list[str]:
+    """The names that --against gives, none when it is not given. Refuses others than those of the peers."""
+    names = [name.strip() for value in against or () for name in value.split(",")]
+    for name in names:
+        if name not in peers:
+            refuse(f"--against must be one of {', '.join(peers)}, got {name!r}")
+    return list(dict.fromkeys(names))
+
+
 def refuse(sentence: str) -> None:
     """No number without equality."""
     print(f"refused: {sentence}", file=sys.stderr)
     raise typer.Exit(1)
 
 
-def report(name: str, rows: Sequence[Mapping[str, Any]], ratios: Mapping[str, float], as_json: bool) -> None:
-    """Print the rows and ratios (our time / the peer's), for people and, as the last line, for programs."""
+def report(name: str, rows: Sequence[Mapping[str, Any]], ratios: Mapping[str, float], as_json: bool,
+           of: str = "time") -> None:
+    """Print the rows and ratios (our time, or what `of` says, / the peer's), for people and, as the last line, for programs."""
     table = Table(*dict.fromkeys(key for row in rows for key in row), title=name)
     columns = [str(c.header) for c in table.columns]
     for row in rows:
         table.add_row(*[str(row.get(c, "")) for c in columns])
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     for peer, ratio in ratios.items():
-        print(f"{peer}: {ratio:.3f} of its time" if ratio < 1 else f"{peer}: {ratio:.3f} times its time")
+        print(f"{peer}: {ratio:.3f} of its {of}" if ratio < 1 else f"{peer}: {ratio:.3f} times its {of}")
     if as_json:
         print(json.dumps({"name": name, "machine": machine(), "rows": list(rows), "ratios": dict(ratios)}))

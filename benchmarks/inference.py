@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import Against, AsJson, Peer, Threads, interleave, peer_python, refuse, report, seconds, spread
+from benchmarks.common import Against, AsJson, Peer, Threads, asked, interleave, peer_python, refuse, report, seconds, spread
 from benchmarks.floor import SIZES, floor
 from snnsim import engine
 from snnsim.datasets import EventBatch
@@ -65,14 +65,12 @@ def differs(ours: engine.Result, outputs: Any, counts: Any) -> bool:
 
 def inference(threads: Threads = 1, against: Against = None, as_json: AsJson = False) -> None:
     """700-256-256-20 soft-reset LIF on events, batch 1 and 64, beside a bare loop, torch and SpikingJelly."""
-    for name in against or ():
-        if name not in PEERS:
-            refuse(f"--against must be one of {', '.join(PEERS)}, got {name!r}")
+    wanted = asked(against, PEERS)
     pythons: dict[str, Any] = {"torch": peer_python("torch"), "spikingjelly": peer_python("torch")}
     if pythons["torch"] is None and importlib.util.find_spec("torch"):
         pythons["torch"] = sys.executable
-    chosen = [p for p in against or PEERS if p == "floor" or pythons[p]]
-    for name in set(against or ()) - set(chosen):
+    chosen = [p for p in wanted or PEERS if p == "floor" or pythons[p]]
+    for name in set(wanted) - set(chosen):
         refuse(f"{name} is not installed: `make peers` installs it")
     rows: list[dict[str, Any]] = []
     ratios: dict[str, float] = {}

@@ -1,47 +1,64 @@
-"""Run by a peer's interpreter: peer_neuron.py forward|both T B N THREADS. Imports nothing of snnsim."""
+"""Run by a peer's interpreter: peer_neuron.py spikingjelly|snntorch forward|both T B N THREADS. Imports nothing of snnsim."""
 
-import json
 import sys
 import time
 import warnings
 from importlib.metadata import version
 
-import numpy as np
 import torch
+from peer_shared import serve
+from peer_work import DECAY, THETA, current
 
 warnings.filterwarnings("ignore")
-KIND = sys.argv[1]
-T, B, N, THREADS = map(int, sys.argv[2:])
+NAME, KIND = sys.argv[1:3]
+T, B, N, THREADS = map(int, sys.argv[3:])
 torch.set_num_threads(THREADS)
 
-from spikingjelly.activation_based import neuron, surrogate  # noqa: E402
-
-NODE = neuron.LIFNode(tau=10.0, decay_input=False, v_threshold=1.0, v_reset=None, surrogate_function=surrogate.ATan(),
-                      step_mode="m")
-X = torch.from_numpy(np.random.default_rng(0).standard_normal((T, B, N), np.float32) * np.float32(0.4) + np.float32(0.05))
+X = torch.from_numpy(current(T, B, N)).requires_grad_()
 G = torch.ones_like(X)
+
+if NAME == "spikingjelly":
+    from spikingjelly.activation_based import neuron, surrogate
+
+    NODE = neuron.LIFNode(tau=1 / (1 - DECAY), decay_input=False, v_threshold=THETA, v_reset=None,
+                          surrogate_function=surrogate.ATan(), step_mode="m")
+
+    def layer():
+        NODE.reset()
+        return NODE(X)
+else:
+    import snntorch
+    from snntorch import surrogate
+
+    NODE = snntorch.Leaky(beta=DECAY, threshold=THETA, spike_grad=surrogate.atan(alpha=2.0))
+
+    def layer():
+        membrane, out = NODE.reset_mem(), []
+        for x in X.unbind(0):  # a slice X[t] would get a gradient of the whole input's size
+            spikes, membrane = NODE(x, membrane)
+            out.append(spikes)
+        return torch.stack(out)
 
 
 def forward():
-    NODE.reset()
     with torch.no_grad():
-        return NODE(X)
+        return layer()
 
 
 def both():
     X.grad = None
-    NODE.reset()
-    out = NODE(X)
+    out = layer()
     out.backward(G)
     return out.detach()
 
 
-X.requires_grad_()
-about = {"spikes": float(both().double().sum()), "gradient": float(X.grad.double().abs().sum())}
-run = forward if KIND == "forward" else both
-run()
-print(json.dumps({"version": version("spikingjelly"), **about}), flush=True)
-for _ in sys.stdin:
+def timed():
     start = time.perf_counter()
     run()
-    print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+    return {"seconds": time.perf_counter() - start}
+
+
+about = {"version": version(NAME), "spikes": float(both().double().sum()), "gradient": float(X.grad.double().abs().sum())}
+run = forward if KIND == "forward" else both
+run()
+serve(about, timed)

@@ -5,10 +5,7 @@ Run as a program, it is snnsim's side: python -m benchmarks.simulators WORKLOAD 
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -17,7 +14,7 @@ import typer
 
 import snnsim
 from benchmarks import networks, peer_shared
-from benchmarks.common import ROOT, Peer, peer_python, refuse, report
+from benchmarks.common import Module, Peer, asked, peer_python, refuse, report
 from benchmarks.floor_simulators import WORKLOADS as WITH_FLOOR
 from benchmarks.peer_shared import NEURONS, SETTLE, Stopwatch, arguments, peak_mb, serve
 from snnsim import Network
@@ -40,17 +37,6 @@ LARGEST = 0.2  # scale of the microcircuit that NEST and Brian2 build and run in
 SEED, PEERS_SEED = 8, 4
 ROUNDS = {"brunel": 3, "cuba": 9, "coba": 5, "microcircuit": 3}
 TOLERANCE = 0.1  # of a population's rate
-
-
-class Module(Peer):
-    """A module of this package by the peers' protocol, in a fresh process so that its memory is its own."""
-
-    def __init__(self, module: str, *options: str, threads: int) -> None:
-        self.name = f"{module} {' '.join(options)}"
-        self.process = subprocess.Popen([sys.executable, "-m", module, *options], text=True, cwd=ROOT, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-        self.about = self._answer()
 
 
 def compare(workload: str, threads: int, scale: float, precision: str, ms: float, against: Sequence[str] | None,
@@ -94,12 +80,11 @@ def _chosen(workload: str, scale: float, against: Sequence[str] | None) -> list[
     if workload not in WITH_FLOOR:
         reasons["floor"] = f"there is no bare loop for {workload}, only for {', '.join(WITH_FLOOR)}"
     every = (*PEERS, "floor")
-    for name in against or ():
-        if name not in every:
-            refuse(f"--against must be one of {', '.join(every)}, got {name!r}")
+    wanted = asked(against, every)
+    for name in wanted:
         if name in reasons:
             refuse(reasons[name])
-    return [name for name in every if name in (against or every) and name not in reasons]
+    return [name for name in every if name in (wanted or every) and name not in reasons]
 
 
 def _row(answers: Sequence[dict[str, Any]], ms: float, per_hz: Sequence[float]) -> dict[str, Any]:

@@ -17,15 +17,17 @@ from snnsim.version import __version__
 EXTRAS = {
     "core": ("numpy", "numba", "h5py", "typer", "rich"),
     "train": ("torch", "safetensors"),
+    "gpu": ("triton",),
     "data": ("tonic", "scikit-learn", "aedat", "hdf5plugin"),
-    "interop": ("spikingjelly", "nir", "nirtorch"),
+    "interop": ("spikingjelly", "snntorch", "nir", "nirtorch"),
     "plot": ("matplotlib", "jinja2"),
     "sfq": ("scipy",),
 }
 MODULES = {"scikit-learn": "sklearn"}
 SERVES = {"core": "simulate, read and write networks", "train": "train, and lower what was trained",
-          "data": "the embedded digits, other event formats", "interop": "run our exports in other tools",
-          "plot": "pictures and reports", "sfq": "superconducting circuits"}
+          "gpu": "train on a CUDA card", "data": "the embedded digits, other event formats",
+          "interop": "nets of other tools, and our exports in them", "plot": "pictures and reports",
+          "sfq": "superconducting circuits"}
 SHORT = {"lif": "lif_soft", "if": "if_soft", "cuba": "cuba_soft", "adaptive": "adaptive_lif", "readout": "li"}
 
 

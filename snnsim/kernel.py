@@ -72,7 +72,11 @@ def _private_directory() -> Path:
 @cache
 def load_printed(source: str, dtype: str = "float32") -> ModuleType:
     """The module that a printed text makes. The text may use np, exp, njit, prange and the float type F."""
-    text = PREAMBLE.format(dtype=dtype) + source
+    return load_text(PREAMBLE.format(dtype=dtype) + source)
+
+
+def load_text(text: str) -> ModuleType:
+    """The module of this whole text, from a file that is named by its hash: Numba and Triton read a kernel's file."""
     name = "snnsim_kernel_" + hashlib.sha256(text.encode()).hexdigest()[:24]
     folder = cache_directory()
     path = folder / f"{name}.py"

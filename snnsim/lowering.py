@@ -2,11 +2,14 @@
 
 One walk over the layers of a Sequential. Linear maps gather into a chain until a neuron layer closes it; a batch norm
 is folded into the linear map before it (w' = w gamma / sqrt(var + eps), b' = (b - mean) gamma / sqrt(var + eps) +
-beta); dropout vanishes, flatten is how a Network indexes anyway. Anything else is refused by name.
+beta); so is the factor 1 / (height width) of an average pool, which becomes a sum pool, and the gain of a neuron whose
+rule stands for a leaky integrate-and-fire that targets know. Dropout vanishes, flatten is how a Network indexes anyway.
+Anything else is refused by name.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 import snnsim.nn as nn
 from snnsim.maps import Conv2d, Dense, Map, SumPool2d
 from snnsim.network import Network, Population, Projection, TimeBase
+from snnsim.neurons.standard import Standard, standard
 
 Shape = tuple[int, ...]
 
@@ -57,7 +61,9 @@ class _Walk:
         self.shape = shape
         self.maps: list[Map] = []
         self.bias: NDArray[Any] | None = None
-        self.last = ""
+        self.last = ""  # the last map, and the last with weights
+        self.weighted = ""
+        self.factor: NDArray[Any] = np.ones(())  # what the chain is still to be multiplied by
 
     def visit(self, name: str, module: torch.nn.Module) -> None:
         label = f"layer {name} ({type(module).__name__})"
@@ -73,13 +79,15 @@ class _Walk:
                 self.fold(module, label)
             case nn.SumPool2d():
                 self.append(SumPool2d(module.kernel, module.stride), label)
+            case nn.AvgPool2d():
+                self.pool(module, label)
             case nn.Flatten():
                 self.shape = (int(np.prod(self.shape)),)
             case nn.Dropout():
                 pass
             case _:
-                raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, SumPool2d, Flatten, batch "
-                                 "norm after a linear map, dropout and neurons")
+                raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, SumPool2d, AvgPool2d, "
+                                 "Flatten, batch norm after a linear map, dropout and neurons")
 
     def append(self, m: Map, label: str) -> None:
         if self.bias is not None:
@@ -102,8 +110,29 @@ class _Walk:
             self.append(Conv2d(weight, tuple(module.stride), tuple(module.padding)), label)  # type: ignore[arg-type]
         else:
             self.append(Dense(weight), label)
+        self.weighted = label
         if module.bias is not None:
             self.bias = _channels(_array(module.bias), self.shape)
+
+    def pool(self, module: nn.AvgPool2d, label: str) -> None:
+        bias, self.bias = self.bias, None  # the mean over a window of what is the same everywhere in it
+        self.append(SumPool2d(module.kernel, module.stride), label)
+        self.bias = bias
+        self.factor = self.factor / math.prod(module.kernel)
+        self.notes.append(f"{label} lowered as a sum, its factor 1/{math.prod(module.kernel)} in the weights of the chain")
+
+    def scale(self, factor: NDArray[Any], label: str) -> None:
+        """Multiply what the chain gives, but for its bias. factor: one number, or one for each output of the last map with
+        weights."""
+        at = max((i for i, m in enumerate(self.maps) if isinstance(m, (Dense, Conv2d))), default=None)
+        if at is None:
+            raise ValueError(f"{label} cannot be lowered: no Linear or Conv2d stands before it to take the factor "
+                             f"{factor.ravel()[0]:g} of its input")
+        before = self.maps[at]
+        weight = before.arrays()["weight"]
+        scaled = (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)
+        self.maps[at] = Dense(scaled) if isinstance(before, Dense) else Conv2d(
+            scaled, before.stride, before.padding)  # type: ignore[attr-defined]
 
     def fold(self, module: nn.BatchNorm1d | nn.BatchNorm2d, label: str) -> None:
         if not self.maps or not isinstance(self.maps[-1], (Dense, Conv2d)):
@@ -131,15 +160,27 @@ class _Walk:
             raise ValueError(f"{label} cannot be lowered: its states start at {module.neuron.initial}, and the networks that "
                              "events are run through start at 0")
         parameters = {k: _parameter(v, self.shape, label) for k, v in module.step_parameters().items()}
-        dtype = self.maps[-1].arrays().get("weight", np.zeros(0, np.float32)).dtype
-        parameters = {k: v.astype(dtype) for k, v in parameters.items()}
-        source, target = self.populations[-1].name, f"{module.rule.name}_{name}"
-        self.populations.append(Population(target, self.shape, module.rule, parameters))
+        weights = next((m.arrays()["weight"] for m in reversed(self.maps) if isinstance(m, (Dense, Conv2d))), np.zeros(0, "f"))
+        dtype = weights.dtype
+        found = standard(module.rule, parameters, dtype)
+        if found.gain.size > 1 and found.gain.shape != (len(weights), *(1,) * (len(self.shape) - 1)):  # not one an output
+            found = Standard(module.rule, parameters, np.ones(()))
+        gain = found.gain.astype(np.float64)
+        if np.any(gain * self.factor != 1.0):
+            self.scale(gain * self.factor, label)
+        if np.any(gain != 1.0):
+            self.bias = None if self.bias is None else (self.bias * _channels(gain, self.shape)).astype(dtype)
+            self.notes.append(f"{label}: the factor of its input folded into {self.weighted}: equal up to rounding in {dtype}")
+        if found.rule is not module.rule:
+            self.notes.append(f"{label}: its rule {module.rule.name} written as {found.rule.name}")
+        parameters = {k: np.asarray(v).astype(dtype) for k, v in found.parameters.items()}
+        source, target = self.populations[-1].name, f"{found.rule.name}_{name}"
+        self.populations.append(Population(target, self.shape, found.rule, parameters))
         self.projections.append(Projection(source, target, tuple(self.maps), self.bias))
         if isinstance(module, nn.Recurrent):
-            self.projections.append(Projection(target, target, (Dense(_array(module.weight)),), delay=1,
-                                               receptor=module.receptor))
-        self.maps, self.bias = [], None
+            recurrent = (_array(module.weight) * gain.reshape(-1, 1)).astype(dtype)
+            self.projections.append(Projection(target, target, (Dense(recurrent),), delay=1, receptor=module.receptor))
+        self.maps, self.bias, self.factor = [], None, np.ones(())
 
     def finish(self) -> str:
         if len(self.populations) == 1 or self.maps:

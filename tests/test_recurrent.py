@@ -27,7 +27,7 @@ SIZES = [(1, 1, 1), (2, 3, 31), (40, 9, 33), (33, 8, 5), (5, 2, 130)]  # steps, 
 @pytest.fixture(autouse=True)
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def take(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.full(tuple(shape), torch.nan, dtype=dtype)
+        return torch.full(tuple(shape), torch.nan if dtype.is_floating_point else -1, dtype=dtype)
 
     for module in ("fused", "recurrent", "sparse"):
         monkeypatch.setattr(f"snnsim.nn.{module}.take", take)
@@ -154,7 +154,7 @@ def test_lowered_it_spikes_as_the_net_does(masked: bool) -> None:
     (lambda: nn.Recurrent(LIF(), 4, receptor="ge"), "receptor must be one of 'x', got 'ge'"),
     (lambda: nn.Recurrent(LIF(), 4, dt=1.0)(torch.zeros(2, 3, 5)), "x must be [T, B, 4], got (2, 3, 5)"),
     (lambda: nn.Recurrent(LIF(), 2, dt=1.0)(torch.zeros(2, 3, 2), (torch.zeros(3, 2),)),
-     "state must be a tuple of 2 tensors ('v', 's') of shape (3, 2) and torch.float32"),
+     "state must be a tuple of 2 tensors ('v', 's') of shape (3, 2) and torch.float32 on cpu"),
     (lambda: nn.Recurrent(LIF(), 2, dt=1.0)(torch.zeros(2, 3, 2), (torch.zeros(3, 2), torch.full((3, 2), 0.5))),
      "the spikes in the state, its last tensor, must be 0 or 1"),
     (lambda: nn.Recurrent(LIF(), 2, dt=1.0)(torch.full((2, 3, 2), torch.nan)),

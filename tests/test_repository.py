@@ -149,9 +149,9 @@ def test_every_requirement_has_a_tested_pin_that_it_allows(extra: str) -> None:
             assert requirement.specifier.contains(pinned.get(canonicalize_name(requirement.name), "no pin")), text
 
 
-def test_all_is_every_extra_but_dev() -> None:
+def test_all_is_every_extra_but_those_of_a_card_and_dev() -> None:
     [everything] = EXTRAS["all"]
-    assert Requirement(everything).extras == set(EXTRAS) - {"all", "dev"}
+    assert Requirement(everything).extras == set(EXTRAS) - {"all", "dev", "gpu"}
 
 
 def test_torch_is_pinned_so_that_no_package_replaces_it() -> None:

@@ -21,7 +21,7 @@ from snnsim.network import Network
 from snnsim.rule import one_of
 
 Tool = Literal["snntorch", "spikingjelly", "norse"]
-INSTALL = {"snntorch": 'pip install "snnsim[interop]" snntorch', "spikingjelly": 'pip install "snnsim[interop]"',
+INSTALL = {"snntorch": 'pip install "snnsim[interop]"', "spikingjelly": 'pip install "snnsim[interop]"',
            "norse": 'pip install "snnsim[interop]" && pip install --no-deps norse'}
 TOOLS = tuple(INSTALL)
 

@@ -14,13 +14,62 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snnsim.kernel import jit
+from snnsim.kernel import jit, load_printed
 from snnsim.nn import sparse, threads
 from snnsim.nn.compiling import uncompiled
 from snnsim.nn.pool import take
 
 Array = NDArray[Any]
 
+# A run of as many numbers as there are outputs is short: printed with its length it becomes a few vector instructions.
+CONV2D = '''
+@njit(error_model="numpy")
+def reach(at, outputs, size, stride, padding):
+    return max(0, (at + padding - size) // stride + 1), min(outputs, (at + padding) // stride + 1)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def conv2d(k, of, indptr, indices, values, taps, bias, y, geometry):
+    h, w, oh, ow, kh, kw, sy, sx, py, px = geometry
+    rows = len(indptr) - 1
+    for r in range(k * rows // of, (k + 1) * rows // of):
+        for place in range(r * oh * ow, (r + 1) * oh * ow):
+            for o in range({outputs}):
+                y[place, o] = bias[o]
+        for e in range(indptr[r], indptr[r + 1]):
+            value = values[e]
+            c, i, j = indices[e] // (h * w), indices[e] // w % h, indices[e] % w
+            top, bottom = reach(i, oh, kh, sy, py)
+            left, right = reach(j, ow, kw, sx, px)
+            for a in range(top, bottom):
+                for b in range(left, right):
+                    tap = (c * kh + i + py - a * sy) * kw + j + px - b * sx
+                    place = (r * oh + a) * ow + b
+                    for o in range({outputs}):
+                        y[place, o] += value * taps[tap, o]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def gradient(k, of, indptr, indices, values, g, sums, g_bias, geometry):
+    h, w, oh, ow, kh, kw, sy, sx, py, px = geometry
+    rows = len(indptr) - 1
+    for part in range(k, len(sums), of):
+        for r in range(part * rows // len(sums), (part + 1) * rows // len(sums)):
+            for place in range(r * oh * ow, (r + 1) * oh * ow):
+                for o in range({outputs}):
+                    g_bias[part, o] += g[place, o]
+            for e in range(indptr[r], indptr[r + 1]):
+                value = values[e]
+                c, i, j = indices[e] // (h * w), indices[e] // w % h, indices[e] % w
+                top, bottom = reach(i, oh, kh, sy, py)
+                left, right = reach(j, ow, kw, sx, px)
+                for a in range(top, bottom):
+                    for b in range(left, right):
+                        tap = (c * kh + i + py - a * sy) * kw + j + px - b * sx
+                        place = (r * oh + a) * ow + b
+                        for o in range({outputs}):
+                            sums[part, tap, o] += value * g[place, o]
+'''
 PARTS = 8  # partial sums of a convolution's gradient: a fixed number, so that their order is not the threads'
 
 
@@ -134,7 +183,8 @@ class _Conv2d(torch.autograd.Function):
         taps.view(inputs, kh, kw, outputs).copy_(weight.detach().permute(1, 2, 3, 0))
         y = take((events.rows, *size, outputs), weight.dtype)
         ctx.geometry = (h, w, *size, kh, kw, *stride, *padding)
-        threads.run(_conv2d, threads.count(events.rows, y.numel()), events.indptr, events.indices, events.values,
+        ctx.kernels = load_printed(CONV2D.format(outputs=outputs))
+        threads.run(ctx.kernels.conv2d, threads.count(events.rows, y.numel()), events.indptr, events.indices, events.values,
                     taps.numpy(), sparse.bias_array(bias, weight), y.view(-1, outputs).numpy(), ctx.geometry)
         ctx.events, ctx.shape, ctx.dtype = events, weight.shape, weight.dtype
         return y
@@ -145,7 +195,7 @@ class _Conv2d(torch.autograd.Function):
         events, (outputs, inputs, kh, kw) = ctx.events, ctx.shape
         flat = g.contiguous().view(-1, outputs).numpy()
         sums, g_bias = np.zeros((PARTS, inputs * kh * kw, outputs), flat.dtype), np.zeros((PARTS, outputs))
-        threads.run(_conv2d_gradient, threads.count(PARTS, g.numel()), events.indptr, events.indices, events.values, flat,
+        threads.run(ctx.kernels.gradient, threads.count(PARTS, g.numel()), events.indptr, events.indices, events.values, flat,
                     sums, g_bias, ctx.geometry)
         g_weight = torch.from_numpy(sums.sum(0)).view(inputs, kh, kw, outputs).permute(3, 0, 1, 2).contiguous()
         return (None, g_weight if ctx.needs_input_grad[1] else None,
@@ -163,51 +213,6 @@ def _dense(indptr: Array, indices: Array, values: Array, out: Array) -> None:
 def _reach(at: int, outputs: int, size: int, stride: int, padding: int) -> tuple[int, int]:
     """First output and the one after the last whose kernel covers this place."""
     return max(0, (at + padding - size) // stride + 1), min(outputs, (at + padding) // stride + 1)
-
-
-@jit(nogil=True)
-def _conv2d(k: int, of: int, indptr: Array, indices: Array, values: Array, taps: Array, bias: Array, y: Array,
-            geometry: tuple[int, ...]) -> None:
-    h, w, oh, ow, kh, kw, sy, sx, py, px = geometry
-    rows = len(indptr) - 1
-    for r in range(k * rows // of, (k + 1) * rows // of):
-        for place in range(r * oh * ow, (r + 1) * oh * ow):
-            for o in range(y.shape[1]):
-                y[place, o] = bias[o]
-        for e in range(indptr[r], indptr[r + 1]):
-            value = values[e]
-            c, i, j = indices[e] // (h * w), indices[e] // w % h, indices[e] % w
-            top, bottom = _reach(i, oh, kh, sy, py)
-            left, right = _reach(j, ow, kw, sx, px)
-            for a in range(top, bottom):
-                for b in range(left, right):
-                    tap = (c * kh + i + py - a * sy) * kw + j + px - b * sx
-                    place = (r * oh + a) * ow + b
-                    for o in range(y.shape[1]):
-                        y[place, o] += value * taps[tap, o]
-
-
-@jit(nogil=True)
-def _conv2d_gradient(k: int, of: int, indptr: Array, indices: Array, values: Array, g: Array, sums: Array,
-                     g_bias: Array, geometry: tuple[int, ...]) -> None:
-    h, w, oh, ow, kh, kw, sy, sx, py, px = geometry
-    rows = len(indptr) - 1
-    for part in range(k, len(sums), of):
-        for r in range(part * rows // len(sums), (part + 1) * rows // len(sums)):
-            for place in range(r * oh * ow, (r + 1) * oh * ow):
-                for o in range(g.shape[1]):
-                    g_bias[part, o] += g[place, o]
-            for e in range(indptr[r], indptr[r + 1]):
-                value = values[e]
-                c, i, j = indices[e] // (h * w), indices[e] // w % h, indices[e] % w
-                top, bottom = _reach(i, oh, kh, sy, py)
-                left, right = _reach(j, ow, kw, sx, px)
-                for a in range(top, bottom):
-                    for b in range(left, right):
-                        tap = (c * kh + i + py - a * sy) * kw + j + px - b * sx
-                        place = (r * oh + a) * ow + b
-                        for o in range(g.shape[1]):
-                            sums[part, tap, o] += value * g[place, o]
 
 
 @jit(nogil=True)

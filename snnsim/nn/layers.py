@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from snnsim.nn import events, norm, processes, sparse
+from snnsim.nn.pooling import pool2d
 
 
 def folded(name: str, x: Any, dimensions: int, shape: str) -> torch.Tensor:
@@ -79,10 +79,40 @@ class SumPool2d(torch.nn.Module):
         flat = folded("SumPool2d", x, 5, "[T, B, C, H, W]")
         if flat.shape[2] < self.kernel[0] or flat.shape[3] < self.kernel[1]:
             raise ValueError(f"SumPool2d of {self.kernel} does not fit {tuple(x.shape)}")
-        return unfolded(functional.avg_pool2d(flat, self.kernel, self.stride, divisor_override=1), x)
+        return unfolded(pool2d(flat, self.kernel, self.stride, 1), x)
 
     def extra_repr(self) -> str:
         return f"{self.kernel}, stride={self.stride}"
+
+
+class AvgPool2d(torch.nn.Module):
+    """Means over windows at every step: [T, B, C, H, W] -> [T, B, C, H', W']; windows that do not fit are left out.
+
+    kernel: (height, width) or one number; stride: by default the kernel. A Network sums instead and has the factor in the
+    weights of the chain. ValueError unless they are at least 1.
+    """
+
+    def __init__(self, kernel: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.kernel = _pair("kernel", kernel)
+        self.stride = self.kernel if stride is None else _pair("stride", stride)
+
+    def forward(self, x: Any) -> torch.Tensor:
+        flat = folded("AvgPool2d", x, 5, "[T, B, C, H, W]")
+        if flat.shape[2] < self.kernel[0] or flat.shape[3] < self.kernel[1]:
+            raise ValueError(f"AvgPool2d of {self.kernel} does not fit {tuple(x.shape)}")
+        return unfolded(pool2d(flat, self.kernel, self.stride, self.kernel[0] * self.kernel[1]), x)
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel}, stride={self.stride}"
+
+
+class MaxPool2d(torch.nn.MaxPool2d):
+    """The largest of each window at every step: [T, B, C, H, W] -> [T, B, C, H', W']. Constructor: that of
+    torch.nn.MaxPool2d. It is not linear, so that a Network cannot hold it: pool by sums or means to export."""
+
+    def forward(self, x: Any) -> torch.Tensor:
+        return unfolded(super().forward(folded("MaxPool2d", x, 5, "[T, B, C, H, W]")), x)
 
 
 class Flatten(torch.nn.Module):
@@ -99,8 +129,8 @@ class Flatten(torch.nn.Module):
 class BatchNorm1d(torch.nn.BatchNorm1d):
     """Batch norm of [T, B, N], with statistics over all steps and samples, so that one affine map holds for every step
     and folds into the layer before. Where torch.distributed has several processes, training on the CPU takes the samples of
-    all of them, so all must call it. Constructor: that of torch.nn.BatchNorm1d. Zheng et al., AAAI (2021), without its scaling by
-    the threshold."""
+    all of them, so all must call it. Constructor: that of torch.nn.BatchNorm1d. Zheng et al., AAAI (2021), without its
+    scaling by the threshold."""
 
     def forward(self, x: Any) -> torch.Tensor:
         flat = folded("BatchNorm1d", x, 3, "[T, B, N]")

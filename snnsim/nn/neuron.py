@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from snnsim.neurons import LI
+from snnsim.nn import cuda
 from snnsim.nn.compiling import uncompiled
 from snnsim.nn.events import dense, is_events
 from snnsim.nn.fused import KINDS, Loop
@@ -16,18 +17,18 @@ from snnsim.nn.surrogate import Surrogate, surrogate_of
 from snnsim.rule import Neuron as Spec
 from snnsim.rule import Rule, finite, one_of
 
-Kind = Literal["unit", "positive", "free"]
+Kind = Literal["unit", "positive", "free", "clipped"]
 KINDS_OF: dict[str, Kind] = {"decay": "unit", "keep": "unit", "rho": "unit", "theta": "positive", "beta": "positive"}
 
 
 class Neuron(Stateful):
     """Neurons of one rule over all steps: forward(x, state=None) -> (out, state).
 
-    x: [T, B, ...], float32 or float64, or a batch of events; for a rule with several inputs a tuple of tensors. float16
-    and bfloat16, which torch.autocast gives, are computed in float32, and so are out and state. out: the
+    x: [T, B, ...], float32 or float64, or a batch of events; for a rule with several inputs a tuple of tensors. out: the
     spikes, or the last state of a rule that never fires, like x. state: a tuple of tensors [B, ...], one for each state
-    of the rule; None starts at rest (`neuron.initial`, else 0). The gradient is that of the rule, with the surrogate for
-    that of the spike.
+    of the rule; None starts at rest (`neuron.initial`, else 0). float16 and bfloat16, which torch.autocast gives, are
+    computed in float32: on the CPU out and state are float32, too; on CUDA out is like x, and the state float32. The
+    gradient is that of the rule, with the surrogate for that of the spike.
 
     neuron: what a neuron is, such as snnsim.neurons.LIF(tau=20.0). surrogate: a name in SURROGATES or a Surrogate;
     width: its width, where it shall not be the surrogate's own. detach_reset: the spike is a constant inside reset.
@@ -38,6 +39,7 @@ class Neuron(Stateful):
         "unit"      in (0, 1):  sigmoid(log(p / (1 - p)) + raw)       decay, keep and rho, unless told otherwise
         "positive"  above 0:    p exp(raw)                            theta and beta, unless told otherwise
         "free"                  p + raw
+        "clipped"  in [0, 1]:   p + raw, or the nearer end, where its gradient is 0
     Give a mapping, learn={"decay": "unit", "rest": "free"}, for other names. shape: of each learned parameter; () is
     one value for the layer, (C, 1, 1) one a channel, (N,) or (C, H, W) one a neuron.
 
@@ -92,13 +94,13 @@ class Neuron(Stateful):
         return values
 
     def parameters_for(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """The step parameters in the dtype and on the device of x [T, B, ...]. ValueError when one does not fit its neurons."""
-        key = x.dtype, x.device
+        """The step parameters as the loop over x [T, B, ...] takes them. ValueError when one does not fit its neurons."""
+        key = cuda.STATE[x.dtype], x.device
         typed = self._fixed.get(key)
         if typed is None:
-            typed = {name: p.to(x.device, x.dtype) for name, p in self.step_parameters().items()}
+            typed = {name: p.to(x.device, key[0]) for name, p in self.step_parameters().items()}
             if not self.learn:
-                self._fixed[key] = typed
+                self._fixed[key] = typed  # a copy to a card makes the host wait
         return [fitting(name, p, x.shape[2:]) for name, p in typed.items()]
 
     @uncompiled
@@ -107,9 +109,11 @@ class Neuron(Stateful):
         inputs = self.tensors(x)
         self.check_state(state, inputs[0], self.rule.states)
         if state is None and any(self.neuron.initial.values()):
-            state = [torch.full_like(inputs[0][0], self.neuron.initial.get(name, 0.0)) for name in self.rule.states]
+            state = [torch.full_like(inputs[0][0], self.neuron.initial.get(name, 0.0), dtype=cuda.STATE[inputs[0].dtype])
+                     for name in self.rule.states]
         parameters = self.parameters_for(inputs[0])
-        loop = Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
+        kind = cuda.Loop if inputs[0].is_cuda else Loop
+        loop = kind(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
         if not _channels_last(inputs[0]):
             return loop(inputs, state, parameters)
         inputs = tuple(i.movedim(2, 4) for i in inputs)
@@ -128,11 +132,12 @@ class Neuron(Stateful):
                 raise ValueError(f"x must be a tensor [T, B, ...] or a batch of events, got {type(i).__name__}")
             if i.ndim < 3 or not i.numel():
                 raise ValueError(f"x must be [T, B, ...] with at least three dimensions and one value, got {tuple(i.shape)}")
-            if i.dtype not in KINDS or i.device.type != "cpu":
-                raise ValueError(f"x must be float32 or float64 on the CPU, got {i.dtype} on {i.device}")
-            if i.shape != inputs[0].shape or i.dtype != inputs[0].dtype:
-                raise ValueError("the inputs of a neuron must have one shape and dtype, got "
-                                 + " and ".join(f"{tuple(j.shape)} {j.dtype}" for j in inputs))
+            if i.dtype not in (cuda.STATE if i.is_cuda else KINDS) or i.device.type not in ("cpu", "cuda"):
+                raise ValueError("x must be float32 or float64 on the CPU, or float32, float64, bfloat16 or float16 on CUDA, "
+                                 f"got {i.dtype} on {i.device}")
+            if i.shape != inputs[0].shape or i.dtype != inputs[0].dtype or i.device != inputs[0].device:
+                raise ValueError("the inputs of a neuron must have one shape, dtype and device, got "
+                                 + " and ".join(f"{tuple(j.shape)} {j.dtype} on {j.device}" for j in inputs))
         if len(inputs) != len(self.rule.inputs):
             raise ValueError(f"rule {self.rule.name!r} has the inputs {self.rule.inputs}: x must be a tuple of "
                              f"{len(self.rule.inputs)} tensors, got {len(inputs)}")
@@ -143,10 +148,11 @@ class Neuron(Stateful):
         if state is None:
             return
         if not isinstance(state, (tuple, list)) or len(state) != len(names) or any(
-                not isinstance(v, torch.Tensor) or v.shape != like.shape[1:] or v.dtype != like.dtype for v in state):
-            raise ValueError(f"state must be a tuple of {len(names)} tensors {tuple(names)} of shape "
-                             f"{tuple(like.shape[1:])} and {like.dtype}")
-        if not all(bool(torch.isfinite(v).all()) for v in state):
+                not isinstance(v, torch.Tensor) or v.shape != like.shape[1:] or v.dtype != cuda.STATE[like.dtype]
+                or v.device != like.device for v in state):
+            raise ValueError(f"state must be a tuple of {len(names)} tensors {tuple(names)} of shape {tuple(like.shape[1:])} "
+                             f"and {cuda.STATE[like.dtype]} on {like.device}")
+        if not like.is_cuda and not all(bool(torch.isfinite(v).all()) for v in state):
             raise ValueError("the state holds NaN or infinity")
 
     def extra_repr(self) -> str:
@@ -170,10 +176,10 @@ def set_dt(module: torch.nn.Module, dt: float) -> None:
 
 _RANGE = {"unit": "between 0 and 1", "positive": "above 0"}
 _TO_RAW: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "unit": torch.logit, "positive": lambda p: p, "free": lambda p: p}
+    "unit": torch.logit, "positive": lambda p: p, "free": lambda p: p, "clipped": lambda p: p}
 _FROM_RAW: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "unit": lambda start, raw: torch.sigmoid(start + raw), "positive": lambda start, raw: start * torch.exp(raw),
-    "free": lambda start, raw: start + raw}
+    "free": lambda start, raw: start + raw, "clipped": lambda start, raw: (start + raw).clamp(0.0, 1.0)}
 
 
 def _kinds(rule: Rule, learn: Sequence[str] | Mapping[str, Kind]) -> dict[str, Kind]:
@@ -185,7 +191,8 @@ def _kinds(rule: Rule, learn: Sequence[str] | Mapping[str, Kind]) -> dict[str, K
         one_of("learn", name, rule.parameters)
         kind = learn[name] if isinstance(learn, Mapping) else KINDS_OF.get(name)
         if kind is None:
-            raise ValueError(f"how {name!r} is kept valid is not known: write learn={{{name!r}: 'unit' | 'positive' | 'free'}}")
+            raise ValueError(f"how {name!r} is kept valid is not known: write learn={{{name!r}: 'unit' | 'positive' | 'free' | "
+                             "'clipped'}}")
         one_of(f"learn[{name!r}]", kind, _TO_RAW)
         kinds[name] = kind
     return kinds
@@ -200,8 +207,9 @@ def fitting(name: str, p: torch.Tensor, shape: torch.Size) -> torch.Tensor:
 
 
 def _widened(x: Any) -> Any:
-    """Half precision as float32: a membrane adds up what is smaller than its own rounding in half precision."""
-    return x.float() if isinstance(x, torch.Tensor) and x.dtype in (torch.float16, torch.bfloat16) else x
+    """Half precision as float32: a membrane adds up what is smaller than its own rounding there. CUDA kernels do so inside."""
+    half = isinstance(x, torch.Tensor) and x.dtype in (torch.float16, torch.bfloat16)
+    return x.float() if half and not x.is_cuda else x
 
 
 def _channels_last(x: torch.Tensor) -> bool:

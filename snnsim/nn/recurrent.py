@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snnsim.nn import sparse, threads
+from snnsim.nn import cuda, sparse, threads
 from snnsim.nn.compiling import uncompiled
+from snnsim.nn.cuda_recurrent import recurrent
 from snnsim.nn.fused import KINDS, NAMES, Loop, contiguous, seed, summed
 from snnsim.nn.neuron import Neuron
 from snnsim.nn.pool import take
@@ -31,6 +32,8 @@ class Recurrent(Neuron):
     bool [N, N], [target, source]: only these synapses exist; the others stay zero and cost nothing. receptor: the input
     of the rule that W s[t-1] is added to; by default its first. state: a tuple of tensors [B, N], the rule's states and
     then the spikes of the last step; None starts at rest and silent. neuron and options: those of `Neuron`.
+
+    On CUDA a step is a matrix product and one launch, and the rule must have one input.
 
     Errors: those of `Neuron`; ValueError for a rule that never fires, for features or a mask that do not fit, and for
     spikes in a state that are not 0 or 1.
@@ -68,16 +71,22 @@ class Recurrent(Neuron):
         inputs = self.tensors(x)
         if inputs[0].ndim != 3 or inputs[0].shape[2] != self.features:
             raise ValueError(f"x must be [T, B, {self.features}], got {tuple(inputs[0].shape)}")
-        dtype, n = inputs[0].dtype, len(self.rule.states)
+        n, like = len(self.rule.states), inputs[0][0]
         self.check_state(state, inputs[0], (*self.rule.states, "s"))
         if state is None:
             rest = self.neuron.initial
-            state = [torch.full_like(inputs[0][0], rest.get(name, 0.0)) for name in (*self.rule.states, "s")]
-        elif not bool(((state[n] == 0) | (state[n] == 1)).all()):
+            state = [torch.full_like(like, rest.get(name, 0.0), dtype=cuda.STATE[like.dtype])
+                     for name in (*self.rule.states, "s")]
+        elif not like.is_cuda and not bool(((state[n] == 0) | (state[n] == 1)).all()):
             raise ValueError("the spikes in the state, its last tensor, must be 0 or 1")
+        if like.is_cuda:
+            weight = self.weight if self.mask is None else self.weight * self.mask
+            out, end = recurrent(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset, inputs[0], state[n],
+                                 state[:n], weight, self.parameters_for(inputs[0]))
+            return out, (*end, out[-1].to(cuda.STATE[like.dtype]))
         recurrence = Recurrence(Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset),
                                 self.receptor, self.mask)
-        return recurrence(inputs, state[n], state[:n], self.weight.to(dtype), self.parameters_for(inputs[0]))
+        return recurrence(inputs, state[n], state[:n], self.weight.to(like.dtype), self.parameters_for(inputs[0]))
 
     def extra_repr(self) -> str:
         masked = "" if self.mask is None else f", {int(self.mask.sum())} synapses"

@@ -6,12 +6,12 @@ it stands. With `detach_reset` the spike is a constant inside reset, as several 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from snnsim.rule.adjoint import Seeds, adjoint
 from snnsim.rule.rule import Rule
-from snnsim.rule.source import print_lines
+from snnsim.rule.source import FORMAT, print_lines
 from snnsim.rule.trace import Symbol, call, const, named
 
 Surrogate = Callable[..., Symbol]
@@ -41,8 +41,10 @@ class Derived:
     backward: Step
 
 
-def derive(rule: Rule, surrogate: Surrogate, detach_reset: bool = False) -> Derived:
-    """Trace the rule once and derive its adjoint. `surrogate(margin, width)` is d spike / d margin."""
+def derive(rule: Rule, surrogate: Surrogate, detach_reset: bool = False,
+           forms: Mapping[str, str] = FORMAT) -> Derived:
+    """Trace the rule once and derive its adjoint. `surrogate(margin, width)` is d spike / d margin; `forms` says how each
+    operation is written."""
     states = [named(n) for n in rule.states]
     inputs = [named(n) for n in rule.inputs]
     parameters = [named(n) for n in rule.parameters]
@@ -62,8 +64,8 @@ def derive(rule: Rule, surrogate: Surrogate, detach_reset: bool = False) -> Deri
     seeds: Seeds = [(value, named(f"g_{name}")) for name, value in outputs.items()]
     found = adjoint(seeds, slope)
     gradients = {f"g_{v.name}": found.get(id(v), const(0.0)) for v in (*inputs, *states, *parameters)}
-    forward_lines, forward_results = print_lines(tuple(outputs.values()))
-    backward_lines, backward_results = print_lines(tuple(gradients.values()))
+    forward_lines, forward_results = print_lines(tuple(outputs.values()), forms=forms)
+    backward_lines, backward_results = print_lines(tuple(gradients.values()), forms=forms)
     return Derived(Step(tuple(forward_lines), dict(zip(outputs, forward_results, strict=True))),
                    Step(tuple(backward_lines), dict(zip(gradients, backward_results, strict=True))))
 

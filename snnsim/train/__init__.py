@@ -4,8 +4,8 @@ from snnsim.train.build import build
 from snnsim.train.collate import Collate
 from snnsim.train.evaluation import Evaluation, evaluate
 from snnsim.train.history import Epoch, History
-from snnsim.train.loop import fit, hidden_layers, prepare
-from snnsim.train.memory import Forecast, forecast
+from snnsim.train.loop import fit, forecast, hidden_layers, prepare
+from snnsim.train.memory import Forecast
 from snnsim.train.recipe import DataRecipe, Recipe, TrainRecipe, load_recipe, recipe_names
 
 __all__ = ["Collate", "DataRecipe", "Epoch", "Evaluation", "Forecast", "History", "Recipe", "TrainRecipe", "build",

@@ -28,5 +28,5 @@ def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe:
     else:
         out, _ = checkpointed(net, batch, recipe.checkpoint_steps) if recipe.checkpoint_steps else net(batch)
         value = loss(out)
-        (value * weight).backward()  # type: ignore[no-untyped-call]
+        (value * weight).backward()
     return float(value.detach()), scores[0].detach()

@@ -50,21 +50,16 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     Errors: ValueError for an empty set, impossible options, or a loss that is no longer finite (the checkpoint of the
     last good moment is kept); MemoryError, before anything is trained, when `forecast` finds that memory will not do.
     """
-    try:
-        recipe = TrainRecipe(**options)
-    except TypeError as e:
-        raise ValueError(f"unknown option of fit: {e}") from None
-    if not len(train):
-        raise ValueError("the training set is empty")
-    time = TimeBase(dt, _steps(train, dt) if steps is None else steps, clip)
+    recipe, time = _planned(train, dt, steps, clip, options)
     prepare(net, train, time)
     processes.agree("their options or data: start all with the same", recipe, time, train.labels.tobytes())
     processes.share_weights(net)
-    memory.check(net, train, time, recipe, processes.beside())
+    needed = memory.check(net, train, time, recipe, place()[1], processes.beside())
     run = Run(net, recipe, time, checkpoint)
     processes.agree("the checkpoint that they read: put it where all can read it", run.epoch, run.batch, run.step)
     with bar(recipe.epochs * run.batches(train), "training", progress if processes.first() else False) as line:
         line.advance(run.position(train))
+        line.say(f"memory: {needed}")
         while run.epoch < recipe.epochs:
             run.train_epoch(train, augment, line, checkpoint_seconds)
             run.finish_epoch(train, validation)
@@ -76,10 +71,32 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     return run.history
 
 
+def forecast(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | None = None, clip: bool = False,
+             **options: Any) -> memory.Forecast:
+    """What `fit` with these arguments will need of memory, beyond what the process holds now.
+
+    A few samples are tried on a copy of the net; nothing else changes. Errors: those of `fit`.
+    """
+    recipe, time = _planned(train, dt, steps, clip, options)
+    return memory.expect(net, train, time, recipe, place()[1])
+
+
 def prepare(net: torch.nn.Module, dataset: EventDataset, time: TimeBase) -> None:
     """Tell the net the step, and what lowering needs to know of the data: time base, input shape, classes."""
     set_dt(net, time.dt)
     net.time, net.input_shape, net.classes = time, dataset.sensor.shape, tuple(dataset.classes)  # type: ignore[assignment]
+
+
+def _planned(train: EventDataset, dt: float, steps: int | None, clip: bool, options: dict[str, Any]) -> tuple[
+        TrainRecipe, TimeBase]:
+    try:
+        recipe = TrainRecipe(**options)
+    except TypeError as e:
+        raise ValueError(f"unknown option of fit: {e}") from None
+    if not len(train):
+        raise ValueError("the training set is empty")
+    time = TimeBase(dt, _steps(train, dt) if steps is None else steps, clip)
+    return recipe, time
 
 
 def _steps(dataset: EventDataset, dt: float) -> int:

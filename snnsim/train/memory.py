@@ -16,12 +16,13 @@ from torch.utils._pytree import tree_map_only
 
 from snnsim.datasets import EventDataset
 from snnsim.network import TimeBase
-from snnsim.nn import POOL
+from snnsim.nn import POOL, set_dt
 from snnsim.train.evaluation import bin_batch
 from snnsim.train.gradients import backpropagate
 from snnsim.train.recipe import TrainRecipe
 
 TRIED = 8  # samples
+INSIDE = 0.15  # of what torch's tensors hold: what its operations take inside themselves, and malloc keeps back; measured
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Forecast:
         return f"{_size(self.bytes)} at its peak, {_size(self.sample)} for each of the {self.samples} samples of a batch"
 
 
-def forecast(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, processes: int = 1) -> Forecast:
-    """What `fit` will need of memory, from a forward and a backward pass over up to 8 samples, on a copy of the net.
+def expect(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, processes: int = 1) -> Forecast:
+    """What training will need of memory, from a forward and a backward pass over up to 8 samples, on a copy of the net.
 
     The samples are spread over the data set; what they need is scaled to the batch, as all that a batch needs grows with
     its samples. processes: those that share a batch. The net, its gradients and the random numbers stay as they are.
@@ -61,16 +62,17 @@ def forecast(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: 
 
 
 def check(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, processes: int = 1,
-          free: float | None = None) -> Forecast:
+          beside: int = 1, free: float | None = None) -> Forecast:
     """The forecast. MemoryError that says what would make it fit, when it is more than the memory that is free.
 
-    processes: those of this machine, which all need as much. free: bytes, or None to ask the machine.
+    processes: those that share a batch; beside: those of them on this machine, which all need as much. free: bytes, or
+    None to ask the machine.
     """
-    found = forecast(net, train, time, recipe, processes)
+    found = expect(net, train, time, recipe, processes)
     free = available() if free is None else free
-    if free is None or found.bytes * processes <= free:
+    if free is None or found.bytes * beside <= free:
         return found
-    share = free / processes
+    share = free / beside
     batch = int((share - found.fixed) / found.sample) * processes
     ways = [f"batch_size={batch} in place of {recipe.batch_size}"] if batch > 0 else []
     for name, meaning in (("checkpoint_steps", "the same gradients for one more forward pass"),
@@ -78,7 +80,7 @@ def check(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: Tra
         steps = _fitting_steps(net, train, time, recipe, processes, share, name)
         if steps:
             ways.append(f"{name}={steps} ({meaning})")
-    raise MemoryError(f"training would need {found}, {_size(found.bytes * processes)} in all, and {_size(free)} are free. "
+    raise MemoryError(f"training would need {found}, {_size(found.bytes * beside)} in all, and {_size(free)} are free. "
                       + (f"It would fit with {', or '.join(ways)}" if ways
                          else "Neither a smaller batch nor chunks of steps would make it fit: take a smaller net"))
 
@@ -105,7 +107,7 @@ def _fitting_steps(net: torch.nn.Module, train: EventDataset, time: TimeBase, re
     while steps:
         options: Mapping[str, int] = {"checkpoint_steps": 0, "truncate_steps": 0, name: steps}
         try:
-            if forecast(net, train, time, replace(recipe, **options), processes).bytes <= share:  # type: ignore[arg-type]
+            if expect(net, train, time, replace(recipe, **options), processes).bytes <= share:
                 return steps
         except ValueError:  # a net that cannot be trained in chunks
             return 0
@@ -113,16 +115,17 @@ def _fitting_steps(net: torch.nn.Module, train: EventDataset, time: TimeBase, re
     return 0
 
 
-def _peak(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, samples: int) -> int:
+def _peak(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, samples: int) -> float:
     """Bytes of one forward and backward pass over so many samples."""
     chosen = [train[int(i)] for i in np.linspace(0, len(train) - 1, samples)]
     trial = copy.deepcopy(net).train()
+    set_dt(trial, time.dt)
     POOL.clear()
     with torch.random.fork_rng(devices=[]), _Ledger() as ledger:
         batch = bin_batch([r.events for r in chosen], train, time)
         ledger.count(sum(int(getattr(batch, a).nbytes) for a in ("indptr", "indices", "values")))
         backpropagate(trial, batch, torch.tensor([r.label for r in chosen]), recipe)
-    return ledger.peak
+    return float(ledger.peak)
 
 
 class _Ledger(TorchDispatchMode):
@@ -130,8 +133,8 @@ class _Ledger(TorchDispatchMode):
     has mapped, which it keeps for the next step."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.alive = self.peak = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive, self.peak = 0, 0.0
         self._known: dict[int, int] = {}
         self._pool = POOL.mapped
 
@@ -143,7 +146,7 @@ class _Ledger(TorchDispatchMode):
 
     def count(self, size: int) -> None:
         self.alive += size
-        self.peak = max(self.peak, self.alive + POOL.mapped - self._pool)
+        self.peak = max(self.peak, self.alive * (1.0 + INSIDE) + POOL.mapped - self._pool)
 
     def _see(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
