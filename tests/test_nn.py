@@ -202,12 +202,13 @@ def test_layers_do_at_every_step_what_torch_does_at_one() -> None:
     conv, norm = nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.BatchNorm2d(4)
     torch.testing.assert_close(conv(x), torch.nn.Conv2d.forward(conv, flat).unflatten(0, (5, 3)))
     twin = torch.nn.BatchNorm2d(4)
-    assert torch.equal(norm(x), twin(flat).unflatten(0, (5, 3))) and torch.equal(norm.running_var, twin.running_var)
+    torch.testing.assert_close(norm(x), twin(flat).unflatten(0, (5, 3)))
+    torch.testing.assert_close(norm.running_var, twin.running_var)
     pooled = torch.nn.functional.avg_pool2d(flat, 3, 2) * 9.0
     torch.testing.assert_close(nn.SumPool2d(3, 2)(x), pooled.unflatten(0, (5, 3)))
     assert torch.equal(nn.Flatten()(x), x.reshape(5, 3, -1))
     one = nn.BatchNorm1d(9)
-    assert torch.equal(one(x[:, :, 0, 0]), torch.nn.BatchNorm1d(9)(x[:, :, 0, 0].flatten(0, 1)).unflatten(0, (5, 3)))
+    torch.testing.assert_close(one(x[:, :, 0, 0]), torch.nn.BatchNorm1d(9)(x[:, :, 0, 0].flatten(0, 1)).unflatten(0, (5, 3)))
 
 
 def test_dropout_keeps_one_mask_for_all_steps() -> None:

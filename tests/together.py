@@ -29,6 +29,7 @@ def together(count, function, *arguments, folder, seconds=120.0):
         waiting -= set(ended)
     for c in children:
         c.join()
+    assert [c.exitcode for c in children] == [0] * count
     return [(group / f"error-{k}").read_text(encoding="utf-8") for k in range(count)]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from snnsim.nn import events, processes, sparse
+from snnsim.nn import events, norm, processes, sparse
 from snnsim.nn.pooling import pool2d
 
 
@@ -128,13 +128,13 @@ class Flatten(torch.nn.Module):
 
 class BatchNorm1d(torch.nn.BatchNorm1d):
     """Batch norm of [T, B, N], with statistics over all steps and samples, so that one affine map holds for every step
-    and folds into the layer before. Where torch.distributed has several processes, training takes the samples of all of
-    them, so all must call it. Constructor: that of torch.nn.BatchNorm1d. Zheng et al., AAAI (2021), without its scaling by
-    the threshold."""
+    and folds into the layer before. Where torch.distributed has several processes, training on the CPU takes the samples of
+    all of them, so all must call it. Constructor: that of torch.nn.BatchNorm1d. Zheng et al., AAAI (2021), without its
+    scaling by the threshold."""
 
     def forward(self, x: Any) -> torch.Tensor:
         flat = folded("BatchNorm1d", x, 3, "[T, B, N]")
-        return unfolded(processes.batch_norm(self, flat) if processes.shares_batches(self) else super().forward(flat), x)
+        return unfolded(norm.batch_norm(self, flat) if norm.applies(self, flat) else super().forward(flat), x)
 
 
 class BatchNorm2d(torch.nn.BatchNorm2d):
@@ -142,7 +142,7 @@ class BatchNorm2d(torch.nn.BatchNorm2d):
 
     def forward(self, x: Any) -> torch.Tensor:
         flat = folded("BatchNorm2d", x, 5, "[T, B, C, H, W]")
-        return unfolded(processes.batch_norm(self, flat) if processes.shares_batches(self) else super().forward(flat), x)
+        return unfolded(norm.batch_norm(self, flat) if norm.applies(self, flat) else super().forward(flat), x)
 
 
 class Dropout(torch.nn.Module):

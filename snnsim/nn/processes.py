@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed as dist
-
-from snnsim.nn.compiling import uncompiled
 
 
 @dataclass(frozen=True)
@@ -71,16 +68,9 @@ def add_up(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
-class _Sum(torch.autograd.Function):
-    """The sum over all processes; every process's loss depends on it, so its gradient is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
-        return add_up(values.clone())
-
-    @staticmethod
-    def backward(ctx: Any, g: torch.Tensor) -> torch.Tensor:
-        return add_up(g.clone())
+def counts() -> float:
+    """1, or 0 in a process that computes a sample that is another's."""
+    return 0.0 if _part is not None and _part.weight == 0.0 else 1.0
 
 
 def bernoulli(x: torch.Tensor, p: float) -> torch.Tensor:
@@ -90,47 +80,3 @@ def bernoulli(x: torch.Tensor, p: float) -> torch.Tensor:
     one = torch.empty_like(x[0])  # numbers are drawn in memory's order, so the whole batch has this process's
     whole = torch.empty_strided((_part.whole, *one.shape), (one.numel(), *one.stride()), dtype=x.dtype)
     return whole.bernoulli_(p)[_part.samples]
-
-
-def shares_batches(norm: torch.nn.Module) -> bool:
-    """Whether statistics must be those of all processes."""
-    return norm.training and place()[1] > 1
-
-
-@uncompiled
-def batch_norm(norm: torch.nn.BatchNorm1d | torch.nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
-    """norm(x) in training, x [N, C, ...], with N counted over all processes, which must all call it.
-
-    Sums are float64, so that nothing cancels. Errors: ValueError for other channels, or one value a channel.
-    """
-    channels = x.shape[1]
-    if channels != norm.num_features:
-        raise ValueError(f"batch norm of {norm.num_features} channels got {channels}")
-    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-    var, mean = torch.var_mean(wide, [0, *range(2, x.ndim)], correction=0)
-    count = 0.0 if _part is not None and _part.weight == 0.0 else wide.numel() / channels
-    var, mean = var.double(), mean.double()
-    local = torch.cat([count * mean, count * (var + mean * mean), mean.new_tensor([count])])
-    sums: torch.Tensor = _Sum.apply(local)  # type: ignore[no-untyped-call]
-    n = float(sums[-1].detach())
-    if n <= 1.0:
-        raise ValueError(f"Expected more than 1 value per channel when training, got {int(n)}")
-    mean, square = sums[:channels] / n, sums[channels:-1] / n
-    var = (square - mean * mean).clamp_min(0.0)
-    _track(norm, mean.detach(), var.detach() * (n / (n - 1.0)))
-    scale = torch.rsqrt(var + norm.eps) * (1.0 if norm.weight is None else norm.weight)
-    shift = (0.0 if norm.bias is None else norm.bias) - mean * scale
-    each = (channels, *(1,) * (x.ndim - 2))
-    y: torch.Tensor = wide * scale.to(wide.dtype).view(each) + shift.to(wide.dtype).view(each)
-    return y.to(x.dtype)
-
-
-def _track(norm: torch.nn.BatchNorm1d | torch.nn.BatchNorm2d, mean: torch.Tensor, var: torch.Tensor) -> None:
-    """Move the running statistics, as torch's batch norm does."""
-    if not norm.track_running_stats or norm.running_mean is None or norm.running_var is None:
-        return
-    assert norm.num_batches_tracked is not None
-    norm.num_batches_tracked += 1
-    step = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), step)
-    norm.running_var.lerp_(var.to(norm.running_var.dtype), step)

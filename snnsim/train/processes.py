@@ -97,6 +97,8 @@ def joined(threads: int | None = None) -> Iterator[bool]:
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys() or place()[1] > 1:
         yield first()
         return
+    # An optimiser imports this, and it keeps a group that is there by then for good: its threads would abort the exit.
+    from torch import _dynamo  # noqa: F401
     from torch.distributed.rendezvous import rendezvous
 
     store, number, processes = next(rendezvous("env://"))
