@@ -18,7 +18,7 @@ from snnsim.network import TimeBase
 from snnsim.neurons import LIF
 from snnsim.nn.pool import Pool
 from snnsim.train import TrainRecipe, fit
-from snnsim.train.memory import check, expect
+from snnsim.train.memory import available, check, expect
 
 RUN = """
 import gc, json, re, sys
@@ -126,6 +126,19 @@ def test_fit_refuses_before_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MemoryError, match="training would need"):
         fit(made, train, dt=1.0, epochs=1, batch_size=4, progress=False)
     assert all(torch.equal(v, before[k]) for k, v in made.state_dict().items())
+
+
+def test_files_that_the_system_holds_are_free_memory(tmp_path: Path) -> None:
+    assert available(tmp_path) is None
+    group = tmp_path / "sys/fs/cgroup"
+    for path, text in ((tmp_path / "proc/meminfo", "MemTotal: 9000 kB\nMemAvailable:    8000 kB\n"),
+                       (group / "memory.max", "4000000\n"), (group / "memory.current", "3900000\n"),
+                       (group / "memory.stat", "anon 900000\nfile 3000000\ninactive_file 2000000\nactive_file 500000\n")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert available(tmp_path) == 4000000 - 3900000 + 2500000
+    (group / "memory.max").write_text("max\n")
+    assert available(tmp_path) == 8000 * 1024
 
 
 def test_the_pool_knows_what_it_has_mapped() -> None:

@@ -83,6 +83,19 @@ def test_found_keeps_every_value_in_order(count: int, inputs: int, share: float,
     assert np.array_equal(kept.indices, c) and np.array_equal(kept.values, x.numpy()[r, c])
 
 
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 5), st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_a_part_writes_nothing_of_another_in_whatever_order_they_run(count: int, parts: int, silent: int, seed: int) -> None:
+    x = draw(count, 17, 0.2, torch.float32, seed).numpy()
+    x[np.random.default_rng(seed).integers(0, count, silent)] = 0.0
+    r, c = np.nonzero(x)
+    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(x, axis=1))])
+    indices, values = np.empty(len(c) + 1, np.int32), np.empty(len(c) + 1, np.float32)
+    for k in reversed(range(parts)):
+        sparse._fill(k, parts, x, indptr, indices, values)
+    assert np.array_equal(indices[:-1], c) and np.array_equal(values[:-1], x[r, c])
+
+
 def test_not_a_number_is_found() -> None:
     x = torch.zeros(50, 40)
     x[3, 7] = torch.nan

@@ -127,6 +127,15 @@ def test_state_goes_on_where_it_was() -> None:
     assert torch.equal(end[-1], whole[-1]) and bool(whole.any())
 
 
+def test_a_weight_that_changes_before_backward_is_an_error() -> None:
+    layer = nn.Recurrent(LIF(), 4, dt=1.0)
+    out, _ = layer(torch.rand(3, 2, 4))
+    with torch.no_grad():
+        layer.weight.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_lowered_it_spikes_as_the_net_does(masked: bool) -> None:
     torch.manual_seed(0)

@@ -210,6 +210,20 @@ def test_nan_and_infinity_raise_once(bad: float, where: str, interpreter: None) 
     cuda.check()
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_what_inference_mode_keeps_serves_training(interpreter: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "_flags", {})
+    layer, x = nn.Neuron(LIF(), dt=1.0), torch.rand(3, 2, 4)
+    loop = cuda.Loop(layer.rule, ATAN)
+    with torch.inference_mode():
+        loop([x], None, layer.parameters_for(x))
+    inputs = x.clone().requires_grad_()
+    loop([inputs], None, layer.parameters_for(x))[0].sum().backward()
+    assert inputs.grad is not None
+    with pytest.raises(ValueError, match="the input holds NaN or infinity"):
+        loop([torch.full((3, 2, 4), torch.nan)], None, layer.parameters_for(x))
+
+
 def test_a_late_error_names_the_way_to_find_its_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     card = torch.device("cuda")

@@ -234,7 +234,8 @@ _flags: dict[torch.device, torch.Tensor] = {}
 def _flag(device: torch.device) -> torch.Tensor:
     """One number of the host, 1 when a kernel of the device met NaN or infinity; kernels write to pinned memory."""
     if device not in _flags:
-        _flags[device] = torch.zeros(1, dtype=torch.int32, pin_memory=device.type == "cuda")
+        with torch.inference_mode(False):  # or it could not be cleared outside
+            _flags[device] = torch.zeros(1, dtype=torch.int32, pin_memory=device.type == "cuda")
     return _flags[device]
 
 

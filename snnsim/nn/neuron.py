@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -98,7 +99,7 @@ class Neuron(Stateful):
         key = cuda.STATE[x.dtype], x.device
         typed = self._fixed.get(key)
         if typed is None:
-            with torch.inference_mode(torch.is_inference_mode_enabled() and bool(self.learn)):  # what is kept is for every mode
+            with nullcontext() if self.learn else torch.inference_mode(False):  # what is kept serves training, too
                 typed = {name: p.to(x.device, key[0]) for name, p in self.step_parameters().items()}
             if not self.learn:
                 self._fixed[key] = typed  # a copy to a card makes the host wait

@@ -134,7 +134,8 @@ class _Recurrence(torch.autograd.Function):
             raise ValueError("the input, or what the recurrent synapses add to it, holds NaN or infinity")
         ctx.of, ctx.values, ctx.arrays = of, values, arrays
         ctx.parameters = [(p.shape, p.dtype) for p in parameters]
-        ctx.save_for_backward(out, first, *inputs, *states)
+        # the synapses may be the weight's own memory: saved, a change of it before backward is an error and no wrong gradient
+        ctx.save_for_backward(weight, out, first, *inputs, *states)
         ctx.set_materialize_grads(False)
         return (out, *end, last.copy_(out[-1]))
 
@@ -142,7 +143,7 @@ class _Recurrence(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g_out: torch.Tensor | None, *g_end: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         of: Recurrence = ctx.of
-        loop, (out, first, *tensors) = of.loop, ctx.saved_tensors
+        loop, (_, out, first, *tensors) = of.loop, ctx.saved_tensors
         inputs, states, _ = loop.split(tensors)
         needs = loop.split(ctx.needs_input_grad[3:])
         shape, dtype = out.shape, out.dtype

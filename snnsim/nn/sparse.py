@@ -142,14 +142,14 @@ def _count(k: int, of: int, x: Array, counts: Array) -> None:
 
 @jit(nogil=True)
 def _fill(k: int, of: int, x: Array, indptr: Array, indices: Array, values: Array) -> None:
-    last = (k + 1) * len(x) // of - 1
-    for r in range(k * len(x) // of, last + 1):
+    after = (k + 1) * len(x) // of
+    for r in range(k * len(x) // of, after):
         row, n = x[r], indptr[r]
-        if r < last:  # without a branch, and one too many, which the next row overwrites
+        if indptr[r + 1] < indptr[after]:  # without a branch, and one too many, which a later row overwrites
             for i in range(row.size):
                 indices[n], values[n] = i, row[i]
                 n += row[i] != 0
-        else:  # what follows belongs to another thread
+        else:  # no value of this thread follows: what does belongs to another one
             for i in range(row.size):
                 if row[i] != 0:
                     indices[n], values[n] = i, row[i]

@@ -73,7 +73,7 @@ def check(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: Tra
     if free is None or found.bytes * beside <= free:
         return found
     share = free / beside
-    batch = int((share - found.fixed) / found.sample) * processes
+    batch = int((share - found.fixed) / found.sample) * processes if found.sample > 0.0 else 0
     ways = [f"batch_size={batch} in place of {recipe.batch_size}"] if batch > 0 else []
     for name, meaning in (("checkpoint_steps", "the same gradients for one more forward pass"),
                           ("truncate_steps", "gradients that end at the start of each chunk of steps")):
@@ -85,19 +85,25 @@ def check(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: Tra
                          else "Neither a smaller batch nor chunks of steps would make it fit: take a smaller net"))
 
 
-def available() -> float | None:
-    """Bytes that processes can still take here, or None where that cannot be known."""
-    free = []
-    for path, key in (("/proc/meminfo", "MemAvailable:"), ("/sys/fs/cgroup/memory.max", "")):
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except OSError:
-            continue
-        if key:
-            free += [1024.0 * int(line.split()[1]) for line in text.splitlines() if line.startswith(key)]
-        elif text.strip().isdigit():
-            free.append(float(text) - float(Path("/sys/fs/cgroup/memory.current").read_text(encoding="utf-8")))
+def available(root: Path = Path("/")) -> float | None:
+    """Bytes that processes can still take here, or None where that cannot be known. Files that the system holds in memory
+    give way, so they count as free; root: where /proc and /sys are."""
+    group = root / "sys/fs/cgroup"
+    free = [1024.0 * n for n in _numbers(root / "proc/meminfo", "MemAvailable:")]
+    for limit in _numbers(group / "memory.max"):
+        cached = sum(n for key in ("active_file", "inactive_file") for n in _numbers(group / "memory.stat", key))
+        free += [limit - max(0.0, used - cached) for used in _numbers(group / "memory.current")]
     return min(free) if free else None
+
+
+def _numbers(path: Path, key: str = "") -> list[float]:
+    """The number in a file of the system, on its line that starts with the word `key`; none where there is none."""
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return []
+    at = 1 if key else 0
+    return [float(words[at]) for words in lines if len(words) > at and words[at].isdigit() and key in ("", words[0])]
 
 
 def _fitting_steps(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, processes: int,
