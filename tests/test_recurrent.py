@@ -117,6 +117,23 @@ def test_same_bits_for_any_number_of_threads(masked: bool) -> None:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+def test_a_bias_is_added_where_the_spikes_are_at_every_step() -> None:
+    torch.manual_seed(0)
+    for neuron, receptor in ((LIF(), None), (CONDUCTANCE, "gi")):
+        layer = nn.Recurrent(neuron, 20, receptor=receptor, bias=True, dt=1.0)
+        plain = nn.Recurrent(neuron, 20, receptor=receptor, dt=1.0)
+        assert layer.bias is not None and not layer.bias.any() and plain.bias is None
+        layer.bias.data.uniform_(0.1, 0.3)
+        plain.load_state_dict({"weight": layer.weight})
+        x = tuple(w * torch.rand(12, 3, 20) for w in (0.8, 0.1)[: len(neuron.rule.inputs)])
+        at, bias = neuron.rule.inputs.index(layer.receptor), layer.bias.detach().expand(12, 3, 20).clone().requires_grad_()
+        out, wanted = layer(x)[0], plain(tuple(i + bias if k == at else i for k, i in enumerate(x)))[0]
+        assert torch.equal(out, wanted) and 0 < out.sum() < out.numel()
+        out.square().sum().backward(), wanted.square().sum().backward()
+        assert bias.grad is not None and layer.bias.grad is not None and bool(layer.bias.grad.any())
+        torch.testing.assert_close(layer.bias.grad, bias.grad.sum((0, 1)), rtol=1e-5, atol=1e-6)
+
+
 def test_state_goes_on_where_it_was() -> None:
     torch.manual_seed(0)
     layer, x = nn.Recurrent(AdaptiveLIF(), 20, dt=1.0), torch.rand(12, 3, 20)
