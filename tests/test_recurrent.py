@@ -13,7 +13,7 @@ import snnsim
 import snnsim.nn as nn
 from snnsim import engine
 from snnsim.network import TimeBase
-from snnsim.neurons import LI, LIF, AdaptiveLIF, CubaLIF
+from snnsim.neurons import LI, LIF, AdaptiveLIF, CubaLIF, leak, lif
 from snnsim.nn.eager import eager_recurrent
 from snnsim.nn.fused import Loop
 from snnsim.nn.recurrent import Recurrence
@@ -161,6 +161,20 @@ def test_lowered_it_spikes_as_the_net_does(masked: bool) -> None:
     assert np.array_equal(result.scores[0], out[:, 0].sum(0).detach().numpy())
     hidden = network.populations[1].name
     assert result.counts[hidden][0] == stepped.spikes[hidden].sum() > 20
+
+
+def test_lowered_its_weights_and_bias_take_the_factor_of_the_input() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(9, 12, bias=False), nn.Recurrent(leak.BY_TAU["shared", "hard"](tau=2.0, theta=1.0), 12,
+                                                                   bias=True, dt=1.0)).double()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(torch.randint(-4, 12, p.shape) / 16.0)
+    network = snnsim.lower(net, time=TimeBase(1.0), input_shape=(9,))
+    assert network.populations[1].rule is lif.RULES["hard"]
+    counts = np.random.default_rng(0).integers(0, 2, (20, 9)).astype(float)
+    spikes = net(torch.from_numpy(counts)[:, None])[0].detach().numpy()[:, 0]
+    assert 0 < spikes.sum() < spikes.size and np.array_equal(oracle.run(network, counts).spikes[network.output], spikes)
 
 
 @pytest.mark.parametrize(("make", "sentence"), [
