@@ -179,7 +179,8 @@ class _Walk:
         self.projections.append(Projection(source, target, tuple(self.maps), self.bias))
         if isinstance(module, nn.Recurrent):
             recurrent = (_array(module.weight) * gain.reshape(-1, 1)).astype(dtype)
-            self.projections.append(Projection(target, target, (Dense(recurrent),), delay=1, receptor=module.receptor))
+            bias = None if module.bias is None else (_array(module.bias) * gain.reshape(-1)).astype(dtype)
+            self.projections.append(Projection(target, target, (Dense(recurrent),), bias, delay=1, receptor=module.receptor))
         self.maps, self.bias, self.factor = [], None, np.ones(())
 
     def finish(self) -> str:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -256,6 +257,30 @@ def test_the_trained_network_runs_as_it_was_evaluated(trained, folder):
     found = json.loads(snnsim("run", network, "--data", "nmnist", "--root", folder / "data", "--json"))
     assert found["predictions"] == told["test"]["predictions"]
     assert load_network(network).classes == tuple("0123456789")
+
+
+def test_a_recurrent_recipe_trains_and_runs_as_it_was_evaluated(folder, tmp_path):
+    recipe = tmp_path / "recurrent.toml"
+    recipe.write_text(RECIPE.replace("sum_pool2d", "avg_pool2d").replace('"neuron"', '"recurrent"\nfeatures = 12\nbias = true')
+                      .replace("epochs = 2", "epochs = 6\nlearning_rate = 0.02"))
+    snnsim("train", recipe, "--data", folder / "data", "--seed", 0, "--out", tmp_path)
+    told = json.loads((tmp_path / "seed-0" / "training.json").read_text())
+    assert told["layers"] == ["lif_hard_3"] and 0 < told["test"]["rates"][0] < 1
+    network = tmp_path / "seed-0" / "network.h5"
+    found = json.loads(snnsim("run", network, "--data", "nmnist", "--root", folder / "data", "--json"))
+    assert found["predictions"] == told["test"]["predictions"] and len(set(found["predictions"])) > 1
+    (back,) = (q for q in load_network(network).projections if q.source == q.target)
+    assert back.delay == 1 and np.any(back.bias)
+    snnsim("plot", "training", tmp_path / "seed-0" / "training.json", "-o", tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 5000
+
+
+def test_a_recipe_that_cannot_be_lowered_is_refused_before_it_is_trained(folder, tmp_path):
+    recipe = tmp_path / "max.toml"
+    recipe.write_text(RECIPE.replace("sum_pool2d", "max_pool2d"))
+    output = snnsim("train", recipe, "--data", folder / "data", "--seed", 0, "--out", tmp_path, code=1)
+    assert "layer 0 (MaxPool2d) cannot be lowered: a Network holds Linear, Conv2d" in output
+    assert not (tmp_path / "seed-0" / "checkpoint.safetensors").exists()
 
 
 def test_train_continues_from_a_checkpoint_or_begins_again(trained, folder):

@@ -205,7 +205,6 @@ def leaky(**options: Any) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize(("made", "sentence"), [
-    (lambda: [snn.RLeaky(beta=0.5, linear_features=3)], r"layer 0 \(RLeaky\): cannot be converted: nets whose spikes"),
     (lambda: [snn.Alpha(alpha=0.9, beta=0.5)], r"layer 0 \(Alpha\): cannot be converted: from_snntorch takes Leaky, Syn"),
     (lambda: [LINEAR, torch.nn.Sequential(torch.nn.ReLU())], r"layer 1\.0 \(ReLU\): cannot be converted"),
     (lambda: [leaky(graded_spikes_factor=2.0)], "graded_spikes_factor must be 1 and not learned"),

@@ -262,7 +262,6 @@ def hooked() -> torch.nn.Module:
 
 @pytest.mark.parametrize(("layers", "sentence"), [
     ([torch.nn.Sequential(LINEAR, torch.nn.ReLU())], r"layer 0\.1 \(ReLU\): cannot be converted: from_spikingjelly takes LIF"),
-    ([layer.LinearRecurrentContainer(LIF(), 3, 3)], r"\(LinearRecurrentContainer\): cannot be converted: nets whose spikes"),
     ([layer.WSConv2d(2, 2, 3)], r"layer 0 \(WSConv2d\): cannot be converted: it changes .*forward.* of Conv2d"),
     ([Changed()], r"layer 0 \(Changed\): cannot be converted: it changes single_step_functional_forward of LIFNode"),
     ([neuron.GatedLIFNode(T=4)], r"layer 0 \(GatedLIFNode\): cannot be converted"),

@@ -8,6 +8,8 @@ import pytest
 from snnsim import engine
 from snnsim.hardware import nir
 from snnsim.maps import Conv2d, Dense, Sparse, SumPool2d
+from snnsim.network import Network, Population, Projection
+from snnsim.neurons import LIF
 from tests import oracle
 from tests.test_nir import assert_same, conv, dense, layers
 
@@ -47,6 +49,39 @@ def test_a_kernel_that_is_not_square_is_read_without_type_check(tmp_path):
     with pytest.raises(ValueError, match="mismatch"):
         peer.read(tmp_path / "net.nir")
     assert peer.read(tmp_path / "net.nir", type_check=False).nodes["in_to_hidden_conv2d"].weight.shape == (2, 1, 3, 2)
+
+
+def recurrent():
+    """Neurons that hear themselves one step later, with a bias there, which acts from the first step on."""
+    def weight(*shape):
+        return (RNG.integers(-6, 9, shape) / 16).astype(np.float32)
+
+    hidden = Population("hidden", (12,), LIF(reset="hard").rule, {"decay": np.float32(0.75), "theta": np.float32(1.0)})
+    out = Population("out", (4,), LIF(reset="hard").rule, {"decay": np.float32(0.5), "theta": np.float32(1.0)})
+    return Network((Population("in", (9,)), hidden, out),
+                   (Projection("in", "hidden", (Dense(weight(12, 9)),), weight(12)),
+                    Projection("hidden", "hidden", (Dense(weight(12, 12)),), weight(12), delay=1),
+                    Projection("hidden", "out", (Dense(weight(4, 12)),))), readout="count")
+
+
+@pytest.mark.parametrize("encoding", ["unit_r", "tau_over_dt"])
+def test_a_recurrent_layer_is_a_loop_through_a_delay_of_one_step(tmp_path, encoding):
+    network, path = recurrent(), tmp_path / "net.nir"
+    report = nir.export(network, path, encoding=encoding)
+    assert any(k.startswith("projection hidden->hidden has a delay: a Delay node, which snnTorch and") for k in report.kept)
+    assert_same(network, nir.read(path))
+    graph = peer.read(path)
+    assert set(graph.edges) >= {("hidden", "hidden_to_hidden_delay"), ("hidden_to_hidden_delay", "hidden_to_hidden_affine"),
+                                ("hidden_to_hidden_affine", "hidden")}
+    assert np.array_equal(graph.nodes["hidden_to_hidden_delay"].delay, np.full(12, DT))
+    plain = nir.read(path, plain=True, dt=0.1)
+    counts = RNG.integers(0, 3, (20, 9)).astype(np.float32)
+    expected, found = oracle.run(network, counts), oracle.run(plain, counts)
+    for name in ("hidden", "out"):
+        assert 0 < expected.spikes[name].sum() < expected.spikes[name].size
+        np.testing.assert_array_equal(found.spikes[name], expected.spikes[name])
+    without = Network(network.populations, (network.projections[0], network.projections[2]), readout="count")
+    assert np.any(oracle.run(without, counts).spikes["hidden"] != expected.spikes["hidden"])
 
 
 @pytest.mark.parametrize("encoding", ["unit_r", "tau_over_dt"])

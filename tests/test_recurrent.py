@@ -13,7 +13,7 @@ import snnsim
 import snnsim.nn as nn
 from snnsim import engine
 from snnsim.network import TimeBase
-from snnsim.neurons import LI, LIF, AdaptiveLIF, CubaLIF
+from snnsim.neurons import LI, LIF, AdaptiveLIF, CubaLIF, leak, lif
 from snnsim.nn.eager import eager_recurrent
 from snnsim.nn.fused import Loop
 from snnsim.nn.recurrent import Recurrence
@@ -117,6 +117,23 @@ def test_same_bits_for_any_number_of_threads(masked: bool) -> None:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+def test_a_bias_is_added_where_the_spikes_are_at_every_step() -> None:
+    torch.manual_seed(0)
+    for neuron, receptor in ((LIF(), None), (CONDUCTANCE, "gi")):
+        layer = nn.Recurrent(neuron, 20, receptor=receptor, bias=True, dt=1.0)
+        plain = nn.Recurrent(neuron, 20, receptor=receptor, dt=1.0)
+        assert layer.bias is not None and not layer.bias.any() and plain.bias is None
+        layer.bias.data.uniform_(0.1, 0.3)
+        plain.load_state_dict({"weight": layer.weight})
+        x = tuple(w * torch.rand(12, 3, 20) for w in (0.8, 0.1)[: len(neuron.rule.inputs)])
+        at, bias = neuron.rule.inputs.index(layer.receptor), layer.bias.detach().expand(12, 3, 20).clone().requires_grad_()
+        out, wanted = layer(x)[0], plain(tuple(i + bias if k == at else i for k, i in enumerate(x)))[0]
+        assert torch.equal(out, wanted) and 0 < out.sum() < out.numel()
+        out.square().sum().backward(), wanted.square().sum().backward()
+        assert bias.grad is not None and layer.bias.grad is not None and bool(layer.bias.grad.any())
+        torch.testing.assert_close(layer.bias.grad, bias.grad.sum((0, 1)), rtol=1e-5, atol=1e-6)
+
+
 def test_state_goes_on_where_it_was() -> None:
     torch.manual_seed(0)
     layer, x = nn.Recurrent(AdaptiveLIF(), 20, dt=1.0), torch.rand(12, 3, 20)
@@ -153,6 +170,20 @@ def test_lowered_it_spikes_as_the_net_does(masked: bool) -> None:
     assert np.array_equal(result.scores[0], out[:, 0].sum(0).detach().numpy())
     hidden = network.populations[1].name
     assert result.counts[hidden][0] == stepped.spikes[hidden].sum() > 20
+
+
+def test_lowered_its_weights_and_bias_take_the_factor_of_the_input() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(9, 12, bias=False), nn.Recurrent(leak.BY_TAU["shared", "hard"](tau=2.0, theta=1.0), 12,
+                                                                   bias=True, dt=1.0)).double()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(torch.randint(-4, 12, p.shape) / 16.0)
+    network = snnsim.lower(net, time=TimeBase(1.0), input_shape=(9,))
+    assert network.populations[1].rule is lif.RULES["hard"]
+    counts = np.random.default_rng(0).integers(0, 2, (20, 9)).astype(float)
+    spikes = net(torch.from_numpy(counts)[:, None])[0].detach().numpy()[:, 0]
+    assert 0 < spikes.sum() < spikes.size and np.array_equal(oracle.run(network, counts).spikes[network.output], spikes)
 
 
 @pytest.mark.parametrize(("make", "sentence"), [

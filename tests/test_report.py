@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from snnsim import hardware
+from snnsim import engine, hardware
 from snnsim.datasets import EventDataset
+from snnsim.maps import Dense
+from snnsim.network import Projection
 from snnsim.report import simulate, write_report
 from tests.test_plot import history, recording, report, small_network
 
@@ -79,7 +82,7 @@ def test_what_was_given_is_escaped_and_shown(written):
     assert "A &lt;b&gt;title&lt;/b&gt;" in written and "<b>title</b>" not in written
     for text in ("What was done.", "snnsim demo\nsnnsim verify a b", "<th>seed</th><td>7</td>", "chosen epoch", "3 of 3",
                  "Every spike and every prediction is equal: net.nir does what the network did.",
-                 "Nothing: other tools will compute what the network computes.", "input-&gt;first", "snnsim 0."):
+                 "Nothing: the format holds all that the network computes.", "input-&gt;first", "snnsim 0."):
         assert text in written
 
 
@@ -99,6 +102,22 @@ def test_it_is_written_without_training_and_export_too(samples, tmp_path):
     write_report(tmp_path / "r.html", network=small_network(), samples=samples)
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert page.tags.count("img") == len(HEADINGS) - 2
+
+
+def test_a_recurrent_layer_is_drawn_counted_and_warned_of(samples, tmp_path):
+    plain = small_network()
+    weight = np.random.default_rng(0).normal(-0.05, 0.2, (20, 20)).astype(np.float32)
+    network = replace(plain, projections=(*plain.projections, Projection("second", "second", (Dense(weight),), delay=1)))
+    export, done = hardware.nir.export(network, tmp_path / "net.nir"), simulate(network, samples)
+    sent = engine.run(network, [r.events for r in samples], record=["second"]).spikes["second"].dense()[:-1].sum()
+    assert done.synaptic["second->second"] == 20 * sent > 0  # spikes of the last step arrive nowhere
+    assert not np.array_equal(done.counts["second"], simulate(plain, samples).counts["second"])
+    match = hardware.verify(tmp_path / "net.nir", network, samples)
+    assert match.exact
+    write_report(tmp_path / "r.html", network=network, samples=samples, simulation=done, export=export, match=match)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert Page(text).tags.count("img") == len(HEADINGS) - 1
+    assert "second-&gt;second" in text and "projection second-&gt;second has a delay: a Delay node" in text
 
 
 def test_a_report_that_fails_leaves_the_old_one(samples, tmp_path):

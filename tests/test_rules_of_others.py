@@ -15,7 +15,8 @@ from tests.test_gradients import compare, poisoned  # noqa: F401
 
 RULES = [*leak.BY_TAU.values(), *leak.BY_RATE.values(), *late.LEAKY.values(), *late.SYNAPTIC.values(), *late.LAPICQUE.values()]
 VALUES = {"tau": 2.0, "rate": 0.25, "decay": 0.5, "keep": 0.5, "gain": 0.5, "theta": 1.0}
-OWN = [late.LEAKY["late_soft"], late.LEAKY["soft"], late.LAPICQUE["late_soft"], late.LAPICQUE["late_hard"],
+OWN = [late.LEAKY["late_soft"], late.LEAKY["late_hard"], late.LEAKY["soft"], late.LAPICQUE["late_soft"],
+       late.LAPICQUE["late_hard"],
        *(r for name, r in late.SYNAPTIC.items() if name != "hard")]  # equal to none of the standard rules
 QUICK = ("leaky_late_soft", "leaky_soft")
 
@@ -47,7 +48,7 @@ def network(rule: Rule, bias: bool) -> Network:
                    TimeBase(1.0), readout="count")
 
 
-@pytest.mark.parametrize("rule", some("lif_tau_shared_hard", "synaptic_late_hard", "lapicque_late_soft"))
+@pytest.mark.parametrize("rule", some("lif_tau_shared_hard", "leaky_late_hard", "synaptic_late_hard", "lapicque_late_soft"))
 def test_event_by_event_equals_the_oracle(rule: Rule) -> None:
     """Multiples of 1/8 in float64; silence in between, in which neurons sleep, and must wake as they would have been."""
     for bias in (False, True):

@@ -194,6 +194,26 @@ def test_the_recipes_that_come_along_build(name):
     Augment(**recipe.data.augment)
 
 
+def test_recurrent_layers_and_pools_of_a_recipe():
+    torch.manual_seed(0)
+    net = build([{"kind": "avg_pool2d", "kernel": 2}, {"kind": "max_pool2d", "kernel": 2, "stride": 1}, {"kind": "flatten"},
+                 {"kind": "linear", "inputs": 18, "outputs": 6},
+                 {"kind": "recurrent", "features": 6, "bias": True, "model": "adaptive", "tau": 10.0, "surrogate": "triangle",
+                  "width": 0.5, "detach_reset": True},
+                 {"kind": "linear", "inputs": 6, "outputs": 2}, {"kind": "recurrent", "features": 2, "model": "lif"}])
+    first, last = net[4], net[6]
+    assert [type(m) for m in net[:2]] == [nn.AvgPool2d, nn.MaxPool2d] and type(first) is type(last) is nn.Recurrent
+    assert net[0].kernel == (2, 2) and net[1].stride == 1 and (first.features, last.features) == (6, 2)
+    assert first.bias is not None and last.bias is None and first.rule.name.startswith("adaptive")
+    assert first.detach_reset and first.surrogate.width == 0.5 and not last.detach_reset
+    history = fit(net, sides(12), **{**OPTIONS, "epochs": 1})
+    assert hidden_layers(net) == ["4", "6"] and len(history.best.rates) == 2
+    with torch.no_grad():
+        first.bias.fill_(2.0)
+    evaluation = evaluate(net, sides(12), net.time)
+    assert evaluation.rates[0] > history.best.rates[0] and 0 < evaluation.rates[0] < 1
+
+
 @pytest.mark.parametrize(("change", "sentence"), [
     ({"trian": {}}, "unknown 'trian'; allowed are data, layer, train"), ({"data": {}}, r"\[data\] needs a name"),
     ({"layer": []}, r"there is no \[\[layer\]\]"), ({"train": {"epoch": 3}}, r"\[train\]: unknown 'epoch'"),
@@ -209,7 +229,11 @@ def test_a_recipe_with_mistakes_is_refused(change, sentence):
     ({"kind": "dense"}, "layer 0: kind must be one of"),
     ({"kind": "linear", "inputs": 3}, r"layer 0 \(linear\): .*outputs"),
     ({"kind": "neuron", "tau": -1.0}, r"layer 0 \(neuron\): tau must be above 0"),
-    ({"kind": "neuron", "model": "hh"}, "model must be one of")])
+    ({"kind": "neuron", "model": "hh"}, "model must be one of"),
+    ({"kind": "recurrent"}, r"layer 0 \(recurrent\): .*features"),
+    ({"kind": "recurrent", "features": 0}, r"layer 0 \(recurrent\): features must be a positive whole number, got 0"),
+    ({"kind": "recurrent", "features": 4, "model": "hh"}, r"layer 0 \(recurrent\): model must be one of lif, if,"),
+    ({"kind": "avg_pool2d", "kernel": 0}, r"layer 0 \(avg_pool2d\): kernel must be a whole number or two, at least 1, got 0")])
 def test_a_layer_with_mistakes_is_refused(layer, sentence):
     with pytest.raises(ValueError, match=sentence):
         build([layer])

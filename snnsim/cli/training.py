@@ -15,9 +15,9 @@ from snnsim import doctor
 from snnsim.datasets import Augment, EventDataset, split
 from snnsim.files import replacing
 from snnsim.lowering import lower
-from snnsim.network import Network
+from snnsim.network import Network, TimeBase
 from snnsim.network_file import save_network
-from snnsim.train import Evaluation, History, Recipe, build, evaluate, fit, hidden_layers, processes
+from snnsim.train import Evaluation, History, Recipe, build, evaluate, fit, hidden_layers, prepare, processes
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ def train_seed(recipe: Recipe, seed: int, out: Path, data: tuple[EventDataset, E
     train, validation = split(data[0], recipe.data.validation, seed)
     torch.manual_seed(seed)
     net = build(recipe.layers)
+    prepare(net, train, TimeBase(recipe.data.dt))
+    lower(net)  # what cannot be lowered is refused now, not after the training
     options = asdict(replace(recipe.train, seed=seed, **({} if epochs is None else {"epochs": epochs})))
     augment = Augment(**recipe.data.augment) if recipe.data.augment else None  # type: ignore[arg-type]  # checked by it
     history = fit(net, train, dt=recipe.data.dt, steps=recipe.data.steps, clip=recipe.data.clip, augment=augment,

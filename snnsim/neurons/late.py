@@ -12,7 +12,7 @@ from __future__ import annotations
 from snnsim.rule import Rule, where
 
 
-# Leaky. At the threshold itself the margin is a number below 0 that no slope sees.
+# Leaky, and RLeaky, which alone has "late_hard". At the threshold itself the margin is a number below 0 that no slope sees.
 def margin(v: float, decay: float, theta: float) -> float:
     u = v - theta
     return where(u > 0.0, u, u - 1e-30)
@@ -24,6 +24,10 @@ def charge(v: float, x: float, decay: float, theta: float) -> float:
 
 def charge_late(v: float, x: float, decay: float, theta: float) -> float:
     return decay * v + x - where(v > theta, theta, 0.0)
+
+
+def charge_emptied(v: float, x: float, decay: float, theta: float) -> float:
+    return where(v > theta, 0.0 * v, decay * v + x)
 
 
 def stay(v: float, s: float, decay: float, theta: float) -> float:
@@ -151,6 +155,8 @@ ONE, TWO = ("decay",), ("keep", "decay")
 LEAKY = {
     "late_soft": Rule("leaky_late_soft", charge_late, margin, stay, leap, bound, unit=ONE,
                       equation=f"h = decay v + x - [v > theta] theta;  {FIRES};  v = h"),
+    "late_hard": Rule("leaky_late_hard", charge_emptied, margin, stay, leap, bound, unit=ONE,
+                      equation=f"h = [v <= theta] (decay v + x);  {FIRES};  v = h"),
     "soft": Rule("leaky_soft", charge_twice, margin_twice, soft_twice, leap_twice, bound_twice, unit=ONE,
                  equation=f"r = [v > theta];  h = decay v + x - r theta;  {FIRES};  v = h - (s - r) theta"),
     "hard": Rule("leaky_hard", charge, margin, hard, leap, bound, unit=ONE, equation=f"h = decay v + x;  {FIRES};  v = h (1 - s)"),

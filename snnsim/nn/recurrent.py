@@ -26,11 +26,12 @@ Array = NDArray[Any]
 class Recurrent(Neuron):
     """Neurons with recurrent synapses: forward(x, state=None) -> (spikes [T, B, N], state).
 
-        h[t] = charge(v[t-1], x[t] + W s[t-1]);  s and v as in `Neuron`
+        h[t] = charge(v[t-1], x[t] + W s[t-1] + b);  s and v as in `Neuron`
 
     features: N. weight: a Parameter [N, N], [target, source], drawn from +-1 / sqrt(fan-in) at the start. mask: None, or
     bool [N, N], [target, source]: only these synapses exist; the others stay zero and cost nothing. receptor: the input
-    of the rule that W s[t-1] is added to; by default its first. state: a tuple of tensors [B, N], the rule's states and
+    of the rule that W s[t-1] is added to; by default its first. bias: whether b, a Parameter [N] that starts at 0, is added
+    there, too, at every step. state: a tuple of tensors [B, N], the rule's states and
     then the spikes of the last step; None starts at rest and silent. neuron and options: those of `Neuron`.
 
     On CUDA a step is a matrix product and one launch, and the rule must have one input.
@@ -40,8 +41,9 @@ class Recurrent(Neuron):
     """
 
     mask: torch.Tensor | None
+    bias: torch.nn.Parameter | None
 
-    def __init__(self, neuron: Spec, features: int, *, mask: Any = None, receptor: str | None = None,
+    def __init__(self, neuron: Spec, features: int, *, mask: Any = None, receptor: str | None = None, bias: bool = False,
                  **options: Any) -> None:
         super().__init__(neuron, **options)
         if not self.rule.fires:
@@ -59,6 +61,7 @@ class Recurrent(Neuron):
         fan_in = float(features) if mask is None else mask.sum(1, keepdim=True).clamp(min=1)
         weight = weight / fan_in ** 0.5 if mask is None else weight * mask / fan_in.sqrt()  # type: ignore[union-attr]
         self.weight = torch.nn.Parameter(weight)
+        self.register_parameter("bias", torch.nn.Parameter(torch.zeros(features)) if bias else None)
         self.register_buffer("mask", mask)
 
     @property
@@ -71,6 +74,9 @@ class Recurrent(Neuron):
         inputs = self.tensors(x)
         if inputs[0].ndim != 3 or inputs[0].shape[2] != self.features:
             raise ValueError(f"x must be [T, B, {self.features}], got {tuple(inputs[0].shape)}")
+        if self.bias is not None:
+            at = self.rule.inputs.index(self.receptor)
+            inputs = (*inputs[:at], inputs[at] + self.bias.to(inputs[at].dtype), *inputs[at + 1:])
         n, like = len(self.rule.states), inputs[0][0]
         self.check_state(state, inputs[0], (*self.rule.states, "s"))
         if state is None:

@@ -14,9 +14,18 @@ NEURONS: dict[str, Callable[..., Any]] = {"lif": neurons.LIF, "if": neurons.IF, 
 
 def _neuron(model: str = "lif", surrogate: str = "atan", width: float | None = None, detach_reset: bool = False,
             **values: Any) -> nn.Neuron:
+    return nn.Neuron(_model(model, values), surrogate=surrogate, width=width, detach_reset=detach_reset)
+
+
+def _recurrent(features: int, bias: bool = False, model: str = "lif", surrogate: str = "atan", width: float | None = None,
+               detach_reset: bool = False, **values: Any) -> nn.Recurrent:
+    return nn.Recurrent(_model(model, values), features, bias=bias, surrogate=surrogate, width=width, detach_reset=detach_reset)
+
+
+def _model(model: str, values: Mapping[str, Any]) -> Any:
     if model not in NEURONS:
         raise ValueError(f"model must be one of {', '.join(NEURONS)}, got {model!r}")
-    return nn.Neuron(NEURONS[model](**values), surrogate=surrogate, width=width, detach_reset=detach_reset)
+    return NEURONS[model](**values)
 
 
 def _conv2d(inputs: int, outputs: int, kernel: int, **options: Any) -> nn.Conv2d:
@@ -26,8 +35,10 @@ def _conv2d(inputs: int, outputs: int, kernel: int, **options: Any) -> nn.Conv2d
 LAYERS: dict[str, Callable[..., Any]] = {
     "conv2d": _conv2d, "linear": lambda inputs, outputs, bias=True: nn.Linear(inputs, outputs, bias=bias),
     "sum_pool2d": lambda kernel, stride=None: nn.SumPool2d(kernel, stride),
+    "avg_pool2d": lambda kernel, stride=None: nn.AvgPool2d(kernel, stride),
+    "max_pool2d": lambda kernel, stride=None: nn.MaxPool2d(kernel, stride),
     "batch_norm1d": lambda features: nn.BatchNorm1d(features), "batch_norm2d": lambda channels: nn.BatchNorm2d(channels),
-    "neuron": _neuron, "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
+    "neuron": _neuron, "recurrent": _recurrent, "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
     "readout": lambda tau=20.0: nn.Readout(tau=tau)}
 
 

@@ -1,7 +1,8 @@
 """A training recipe: one TOML file that says which data, which network and how it is trained.
 
     [data]      name, dt (ms), steps, clip, validation (share of the training set), [data.augment] ...
-    [[layer]]   kind = "conv2d" | "linear" | "sum_pool2d" | "batch_norm" | "neuron" | "flatten" | "dropout" | "readout"
+    [[layer]]   kind = "conv2d" | "linear" | "sum_pool2d" | "avg_pool2d" | "max_pool2d" | "batch_norm1d" | "batch_norm2d" |
+                "neuron" | "recurrent" | "flatten" | "dropout" | "readout"
     [train]     epochs, batch_size, learning_rate, weight_decay, warmup, label_smoothing, average, seed
 
 Every key is optional but data.name and the layers; unknown keys are refused, so that a misspelt one is not ignored.

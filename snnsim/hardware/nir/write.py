@@ -97,6 +97,9 @@ def _kept(network: Network) -> tuple[str, ...]:
     found = [f"time base: dt {t.dt:g} ms, steps {t.steps}, t0 {t.t0!r}, clip {t.clip} (NIR has no step: one is "
              f"written as {DT:g} s)", f"readout by {network.readout} of {network.output!r}"]
     for q in network.projections:
+        if q.delay:
+            found.append(f"projection {q.name} has a delay: a Delay node, which snnTorch and SpikingJelly refuse to read, and "
+                         "Norse does not run as it should where it stands in a loop")
         for m in q.maps:
             if isinstance(m, Conv2d) and len({*np.shape(m.weight)[2:]}) > 1:
                 found.append(f"projection {q.name} has a kernel that is not square, of which nir 1.0.8 infers a wrong "

@@ -9,12 +9,23 @@ import torch
 
 from snnsim.neurons import late
 from snnsim.nn.convert import surrogates
-from snnsim.nn.convert.walk import TORCH, Framework, Seen, Walk, named, neuron, numbers
+from snnsim.nn.convert.walk import (
+    TORCH,
+    Framework,
+    Seen,
+    Walk,
+    diagonal,
+    named,
+    neuron,
+    numbers,
+    part,
+    recurrent,
+    unhooked,
+)
 from snnsim.nn.neuron import Neuron
+from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.sequential import Sequential
 from snnsim.rule import Rule
-
-RECURRENT = "nets whose spikes come back to their own layer are not converted"
 
 
 def from_snntorch(net: Any) -> Sequential:
@@ -25,7 +36,8 @@ def from_snntorch(net: Any) -> Sequential:
     once, [T, B, ...], gives the last layer's spikes, and starts at rest: state that the net holds is not taken over. Batch
     norm and dropout look at each step apart, here as there.
 
-    Leaky, Synaptic and Lapicque with their learned parameters; torch's Linear, Conv2d, BatchNorm1d, BatchNorm2d, AvgPool2d,
+    Leaky, Synaptic and Lapicque with their learned parameters; RLeaky and RSynaptic with linear_features, or with a V of one
+    value a neuron (or one value for all that is not learned); torch's Linear, Conv2d, BatchNorm1d, BatchNorm2d, AvgPool2d,
     MaxPool2d, Flatten, Dropout. The neurons fire above their threshold, not at it, and reset one step late unless
     reset_delay=False, as snnTorch's do (`snnsim.neurons.late`). Their decays are those of a step, so that dt changes nothing.
 
@@ -42,8 +54,8 @@ def _framework() -> Framework:
     except ImportError as e:
         raise ImportError(f'snntorch cannot be imported ({e}): pip install "snnsim[interop]"') from e
     return Framework("snntorch", {snntorch.Leaky: _leaky, snntorch.Synaptic: _synaptic, snntorch.Lapicque: _lapicque, **TORCH},
-                     {torch.nn.Sequential: lambda m, seen: seen},
-                     {snntorch.RLeaky: RECURRENT, snntorch.RSynaptic: RECURRENT})
+                     {snntorch.RLeaky: _rleaky, snntorch.RSynaptic: _rsynaptic},
+                     {torch.nn.Sequential: lambda m, seen: seen})
 
 
 def _form(m: Any, delay: bool) -> str:
@@ -75,8 +87,33 @@ def _share(name: str, value: torch.Tensor) -> Any:
 
 def _leaky(m: Any, seen: Seen) -> Neuron:
     form = _form(m, m.reset_delay)
-    return _node(m, late.LEAKY["hard" if form == "late_hard" else form], {"decay": _share("beta", m.beta)}, m.reset_delay,
-                 {"decay": ("clipped", m.beta)})
+    return _leak(m, "hard" if form == "late_hard" else form)
+
+
+def _leak(m: Any, form: str) -> Neuron:
+    return _node(m, late.LEAKY[form], {"decay": _share("beta", m.beta)}, m.reset_delay, {"decay": ("clipped", m.beta)})
+
+
+def _rleaky(walk: Walk, path: str, m: Any, seen: Seen) -> Recurrent:
+    return _fed_back(walk, path, m, _leak(m, _form(m, m.reset_delay)))
+
+
+def _rsynaptic(walk: Walk, path: str, m: Any, seen: Seen) -> Recurrent:
+    if not m.reset_delay:
+        raise ValueError("cannot be converted: the reset_delay=False of an RSynaptic is not what its code does (snnTorch 1.0): "
+                         "use reset_delay=True")
+    return _fed_back(walk, path, m, _synaptic(m, seen))
+
+
+def _fed_back(walk: Walk, path: str, m: Any, plain: Neuron) -> Recurrent:
+    """The neurons with m's recurrent synapses, whose bias acts at every step, the first too."""
+    if not m.all_to_all:
+        unhooked(m.recurrent)
+        return recurrent(plain, diagonal(m.recurrent.V, walk.width, "V"), one_to_one=True)
+    if walk.kind(f"{path}.recurrent", m.recurrent) is not torch.nn.Linear:
+        raise ValueError("cannot be converted: its recurrent synapses are a convolution; give linear_features=... and none of "
+                         "conv2d_channels and kernel_size")
+    return recurrent(plain, part(m.recurrent.weight), None if m.recurrent.bias is None else part(m.recurrent.bias))
 
 
 def _synaptic(m: Any, seen: Seen) -> Neuron:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from snnsim.nn import layers as ours
 from snnsim.nn.convert.each_step import BatchNorm1dEachStep, BatchNorm2dEachStep, DropoutEachStep
 from snnsim.nn.neuron import Kind, Neuron
+from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.sequential import Sequential
 from snnsim.nn.surrogate import Surrogate
 from snnsim.rule import Rule
@@ -30,26 +31,25 @@ HARMLESS = {"__init__", "__module__", "__qualname__", "__doc__", "__annotations_
 
 @dataclass(frozen=True)
 class Framework:
-    """leaves: what becomes of a layer, by class. containers: how the layers in one see time, given how it does.
-    refused: why, for classes that are named in the refusal."""
+    """leaves: what becomes of a layer, by class. recurrent: the same for layers whose spikes come back to them, which are
+    told the walk and their path. containers: how the layers in one see time, given how it does."""
 
     name: str
     leaves: Mapping[type, Leaf]
+    recurrent: Mapping[type, Callable[[Walk, str, Any, Seen], Module]]
     containers: Mapping[type, Callable[[Any, Seen], Seen]]
-    refused: Mapping[type, str]
 
     def known(self, module: Module) -> type:
         """The class that the module is converted as. ValueError that says why there is none."""
         changed: list[str] = []
+        classes = (*self.leaves, *self.recurrent, *self.containers)
         for base in type(module).__mro__:
-            if base in self.refused:
-                raise ValueError(f"cannot be converted: {self.refused[base]}")
-            if base in self.leaves or base in self.containers:
+            if base in classes:
                 if changed:
                     raise ValueError(f"cannot be converted: it changes {', '.join(changed)} of {base.__name__}")
                 return base
             changed += sorted(set(vars(base)) - HARMLESS)
-        names = dict.fromkeys(c.__name__ for c in (*self.leaves, *self.containers))
+        names = dict.fromkeys(c.__name__ for c in classes)
         raise ValueError(f"cannot be converted: from_{self.name} takes {', '.join(names)}")
 
     def inside(self, net: Any, seen: Seen) -> Seen:
@@ -67,10 +67,12 @@ class Framework:
 
 @dataclass
 class Walk:
-    """What has been seen so far, so that nothing is converted twice."""
+    """What has been seen so far, so that nothing is converted twice. width: N where the layers so far give [T, B, N] and
+    it is known."""
 
     framework: Framework
     places: dict[int, str] = field(default_factory=dict)
+    width: int | None = None
 
     def sequence(self, layers: Iterable[tuple[str, Module]], seen: Seen, above: str = "") -> Sequential:
         """The layers as a Sequential with the same names, training where one of them does. ValueError that names the layer."""
@@ -81,13 +83,19 @@ class Walk:
                 kind = self.kind(path, module)
                 inner = self.framework.containers[kind](module, seen) if kind in self.framework.containers else None
                 if inner is None and kind is not torch.nn.Identity:
-                    out.add_module(name, self.framework.leaves[kind](module, seen).train(module.training))
+                    out.add_module(name, self.layer(path, kind, module, seen).train(module.training))
+                    self.width = _width(out[-1], self.width)
             except ValueError as e:
                 raise ValueError(f"layer {path} ({type(module).__name__}): {e}") from None
             if inner is not None:
                 out.add_module(name, self.sequence(children(module), inner, f"{path}."))
         out.training = any(m.training for m in out)
         return out
+
+    def layer(self, path: str, kind: type, module: Any, seen: Seen) -> Module:
+        if kind in self.framework.recurrent:
+            return self.framework.recurrent[kind](self, path, module, seen)
+        return self.framework.leaves[kind](module, seen)
 
     def kind(self, path: str, module: Any) -> type:
         """What the module is converted as. ValueError when it cannot be, also because it or its weights were seen before."""
@@ -97,10 +105,9 @@ class Walk:
         unhooked(module)
         if kind not in self.framework.containers and not isinstance(module, STATELESS):
             for thing in (module, *module.parameters()):
-                if id(thing) in self.places:
-                    raise ValueError(f"shares its weights or its state with layer {self.places[id(thing)]}: each layer is "
-                                     "converted on its own")
-                self.places[id(thing)] = path
+                place = self.places.setdefault(id(thing), path)
+                if place != path and not path.startswith(f"{place}."):  # a part of a layer has what the layer has
+                    raise ValueError(f"shares its weights or its state with layer {place}: each layer is converted on its own")
         return kind
 
 
@@ -139,6 +146,57 @@ def neuron(rule: Rule, values: Mapping[str, Any], surrogate: Surrogate, detach_r
         raw = torch.zeros(np.shape(values[name]), dtype=theirs.dtype, device=theirs.device)
         new.register_parameter(f"raw_{name}", torch.nn.Parameter(raw, requires_grad=theirs.requires_grad))
     return new
+
+
+def recurrent(plain: Neuron, weight: torch.nn.Parameter, bias: torch.nn.Parameter | None = None, *,
+              one_to_one: bool = False) -> Recurrent:
+    """The same neurons, with their learned parameters, and with these recurrent synapses. one_to_one: those of the diagonal."""
+    n = len(weight)
+    mask = torch.eye(n, dtype=torch.bool, device=weight.device) if one_to_one else None
+    with torch.random.fork_rng(devices=[]):  # its first weights would move the user's random numbers
+        new = Recurrent(plain.neuron, n, mask=mask, bias=bias is not None, surrogate=plain.surrogate,
+                        detach_reset=plain.detach_reset, learn=plain.learn, dt=1.0)
+    for name, p in (*plain.named_parameters(), ("weight", weight), ("bias", bias)):
+        new.register_parameter(name, p)
+    return new
+
+
+def diagonal(value: Any, width: int | None, path: str) -> torch.nn.Parameter:
+    """The recurrent weights [N, N] of neurons that hear themselves alone, each with its own weight or all with one.
+    ValueError where N is not known, and for one weight that is learned."""
+    learned = isinstance(value, torch.nn.Parameter) and value.requires_grad
+    array = numbers(value)
+    if array.ndim > 1:
+        raise ValueError(f"cannot be converted: {path} must be one value, or one a neuron [N], got {array.shape}")
+    if array.size == 1 and width != 1:
+        if learned:
+            raise ValueError(f"cannot be converted: {path} is one learned value for all neurons, and here each synapse learns "
+                             "its own: give one a neuron, such as torch.ones(N)")
+        if width is None:
+            raise ValueError("cannot be converted: how many neurons it has is not known here: a Linear must stand before it")
+        array = np.full(width, array)
+    dtype = value.dtype if isinstance(value, torch.Tensor) and value.is_floating_point() else torch.get_default_dtype()
+    device = value.device if isinstance(value, torch.Tensor) else None
+    return torch.nn.Parameter(torch.diag(torch.as_tensor(np.ravel(array)).to(device, dtype)), requires_grad=learned)
+
+
+def part(p: torch.nn.Parameter, *at: slice) -> torch.nn.Parameter:
+    """A copy of a part of a parameter, frozen where it is."""
+    return torch.nn.Parameter(p.detach()[at].clone(), requires_grad=p.requires_grad)
+
+
+def _width(new: Module, before: int | None) -> int | None:
+    """How many values a layer gives to each sample, [T, B, N], or None where that is not known."""
+    match new:
+        case ours.Linear():
+            return new.out_features
+        case Recurrent():
+            return new.features
+        case Sequential():
+            return _width(new[-1], before)
+        case Neuron() | ours.BatchNorm1d() | ours.Dropout():
+            return before
+    return None
 
 
 def numbers(value: Any) -> NDArray[np.float64]:
