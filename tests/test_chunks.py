@@ -11,6 +11,7 @@ import torch
 import snnsim.nn as nn
 from snnsim.datasets import EventBatch
 from snnsim.neurons import LIF, AdaptiveLIF
+from snnsim.nn.convert.each_step import DropoutEachStep
 from snnsim.nn.events import between, dense
 
 
@@ -103,3 +104,16 @@ def test_what_cannot_be_is_refused(call) -> None:
         call(normed, batch(), 5)
     normed.eval()
     call(normed, batch(), 5)
+    for dropped, kind in ((DropoutEachStep(0.5), "DropoutEachStep"), (torch.nn.Dropout(0.5), "Dropout")):
+        sentence = (f"layer 1 ({kind}) draws for each step, and every chunk would draw what the first did, so a net that holds "
+                    "it cannot be trained in chunks of steps: use snnsim.nn.Dropout, put it into evaluation mode, or leave it "
+                    "out")
+        noisy = nn.Sequential(nn.Flatten(), dropped, nn.Linear(24, 5), nn.Readout(dt=1.0))
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+            call(noisy, dense(batch()), 5)
+        noisy.eval()
+        call(noisy, dense(batch()), 5)
+    with pytest.raises(ValueError, match=r"^x must be a tensor \[T, B, ...\] or a batch of events, got tuple$"):
+        call(normed, (torch.zeros(2, 1, 24),), 5)
+    with pytest.raises(ValueError, match=r"^x must have at least one step, got \(0, 1, 24\)$"):
+        call(normed, torch.zeros(0, 1, 24), 5)

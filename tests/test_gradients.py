@@ -194,7 +194,13 @@ def clashing(v: float, x: float, width: float) -> float:
     return width * v + x
 
 
+def clashing_call(v: float, x: float, step: float) -> float:
+    return step * v + x
+
+
 def test_a_name_that_the_kernels_use_is_refused() -> None:
+    with pytest.raises(ValueError, match="rule 'clash' calls a value 'step', a name that its kernels use: choose another"):
+        nn.Neuron(Rule("clash", clashing_call)(step=0.9), dt=1.0)(torch.zeros(1, 1, 1))
     neuron = Rule("clash", clashing)(width=0.9)
     with pytest.raises(ValueError, match="rule 'clash' calls a value 'width', a name that its kernels use: choose another"):
         nn.Neuron(neuron, dt=1.0)(torch.zeros(1, 1, 1))

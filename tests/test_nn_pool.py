@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,3 +124,15 @@ def test_a_cycle_that_dies_inside_take_does_not_lock() -> None:
         gc.collect(0)
     gc.collect()
     assert pool.kept > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_child_forked_while_a_thread_takes_memory_is_not_locked() -> None:
+    child = multiprocessing.get_context("fork").Process(target=nn.POOL.take, args=((SMALL,),))
+    with nn.POOL._lock:  # as another thread would hold it
+        child.start()
+    child.join(20.0)
+    locked = child.is_alive()
+    child.kill()
+    assert not locked and child.exitcode == 0

@@ -144,6 +144,13 @@ def test_state_goes_on_where_it_was() -> None:
     assert torch.equal(end[-1], whole[-1]) and bool(whole.any())
 
 
+def test_a_mask_given_to_two_layers_is_each_ones_own() -> None:
+    mask = np.eye(3, dtype=bool)
+    one, two = (nn.Recurrent(LIF(), 3, mask=mask) for _ in range(2))
+    one.load_state_dict({"weight": torch.zeros(3, 3), "mask": torch.zeros(3, 3, dtype=torch.bool)})
+    assert two.mask is not None and bool(two.mask.any()) and bool(mask.any())
+
+
 def test_a_weight_that_changes_before_backward_is_an_error() -> None:
     layer = nn.Recurrent(LIF(), 4, dt=1.0)
     out, _ = layer(torch.rand(3, 2, 4))

@@ -72,6 +72,8 @@ def test_the_best_epoch_on_validation_is_kept():
     best = min(history.epochs, key=lambda e: e.validation_loss)
     assert history.best == best
     assert evaluate(net, held, net.time).loss == pytest.approx(best.validation_loss, rel=1e-6)
+    with pytest.raises(ValueError, match="^there is nothing to evaluate: the data set is empty$"):
+        evaluate(net, held[:0], net.time)
 
 
 class Stop(Exception):

@@ -14,6 +14,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from snnsim.nn import events
+from snnsim.nn.convert.each_step import DropoutEachStep
 
 
 def checkpointed(net: torch.nn.Module, x: Any, steps: int, state: Any = None) -> tuple[torch.Tensor, Any]:
@@ -22,8 +23,8 @@ def checkpointed(net: torch.nn.Module, x: Any, steps: int, state: Any = None) ->
     net: forward(x, state) -> (out, state); x: a tensor [T, B, ...] or a batch of events. The gradients are those of
     net(x, state), up to the order of sums over chunks. Chen et al., arXiv:1604.06174 (2016).
 
-    Errors: ValueError when steps is not a positive whole number, and for a batch norm in training, whose statistics
-    go over all steps.
+    Errors: ValueError when steps is not a positive whole number, for an x of another kind, and, in training, for a batch
+    norm, whose statistics go over all steps, and for a dropout that draws for each step.
     """
     outputs = []
     for chunk in _chunks(net, x, steps):
@@ -66,6 +67,14 @@ def _chunks(net: torch.nn.Module, x: Any, steps: int) -> Iterator[Any]:
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.training:
             raise ValueError(f"layer {name} ({type(module).__name__}) takes its statistics over all steps, so a net that holds "
                              "it cannot be trained in chunks of steps: put it into evaluation mode, or leave it out")
+        if isinstance(module, (torch.nn.modules.dropout._DropoutNd, DropoutEachStep)) and module.training:
+            raise ValueError(f"layer {name} ({type(module).__name__}) draws for each step, and every chunk would draw what the "
+                             "first did, so a net that holds it cannot be trained in chunks of steps: use snnsim.nn.Dropout, "
+                             "put it into evaluation mode, or leave it out")
+    if not events.is_events(x) and not isinstance(x, torch.Tensor):
+        raise ValueError(f"x must be a tensor [T, B, ...] or a batch of events, got {type(x).__name__}")
+    if not x.shape[0]:
+        raise ValueError(f"x must have at least one step, got {tuple(x.shape)}")
     total = int(x.shape[0])
     parts = [events.between(x, t, min(t + steps, total)) if events.is_events(x) else x[t: t + steps]
              for t in range(0, total, steps)]

@@ -7,6 +7,7 @@ goes back to the pool when the last view of it dies, and the next step gets it a
 from __future__ import annotations
 
 import math
+import os
 import threading
 import weakref
 from collections import deque
@@ -81,6 +82,10 @@ class Pool:
             self._free.clear()
             self.kept = 0
 
+    def unlock(self) -> None:
+        """Forget who holds the lock."""
+        self._lock = threading.Lock()
+
     def _give_back(self, rounded: int, buffer: Buffer) -> None:
         self._returned.append((rounded, buffer))
         if self._lock.acquire(blocking=False):  # taken: whoever holds it, this thread too, will collect later
@@ -106,3 +111,5 @@ class Pool:
 
 POOL = Pool()
 take = POOL.take
+if hasattr(os, "register_at_fork"):  # a thread that held the lock does not live on in a forked child, and never opens it
+    os.register_at_fork(after_in_child=POOL.unlock)

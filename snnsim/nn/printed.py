@@ -98,11 +98,15 @@ def backward(_k, _of, _block, _scratch, {arguments}, width):
 '''
 
 
+CALLED = {"copy", "clear", "fire", "step", "adjoint", "fired", "add", "send", "back", "min", "np"}
+
+
 def check_names(rule: Rule) -> None:
     """ValueError when a name of the rule is one that its kernels use themselves."""
     names = {*rule.states, *rule.inputs, *rule.parameters}
     taken = {"F", "exp", "range", "width", "s", *(f"g_{n}" for n in (*names, "s", "out"))}
-    for name in sorted(names & taken):
+    # a parameter that is one number stands by its own name beside the calls of the loop over time
+    for name in sorted((names & taken) | (CALLED & set(rule.parameters))):
         raise ValueError(f"rule {rule.name!r} calls a value {name!r}, a name that its kernels use: choose another")
 
 

@@ -54,7 +54,7 @@ class Recurrent(Neuron):
         one_of("receptor", self.receptor, self.rule.inputs)
         weight = torch.empty(features, features).uniform_(-1.0, 1.0)
         if mask is not None:
-            mask = torch.as_tensor(mask)
+            mask = torch.as_tensor(mask).clone()  # loading a state writes into it, and two layers may be given one
             if mask.dtype != torch.bool or mask.shape != weight.shape:
                 raise ValueError(f"mask must be bool [{features}, {features}], [target, source], got {mask.dtype} "
                                  f"{list(mask.shape)}")

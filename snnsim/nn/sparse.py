@@ -60,7 +60,8 @@ def linear(x: torch.Tensor | Rows, weight: torch.Tensor, bias: torch.Tensor | No
     """y = x W^T + b, [rows, outputs], for x [rows, inputs] and weight [outputs, inputs].
 
     A tensor that holds few enough values other than zero is taken without its zeros, which gives the same up to the
-    order of the sums. Which way is taken depends on the values alone.
+    order of the sums, where the weights are finite: of an infinite weight and a zero torch's sum is NaN. Which way is taken
+    depends on sizes, types and values, never on threads. Gradients are not differentiated again where it is ours.
     """
     if isinstance(x, Rows):
         return _Linear.apply(None, x, weight, bias)  # type: ignore[no-untyped-call, no-any-return]

@@ -85,7 +85,10 @@ def evaluate(net: torch.nn.Module, dataset: EventDataset, time: TimeBase, batch_
 
     steps: so many steps at once, in less memory; 0 for all.
     shared: all processes of torch.distributed call this, and each takes every so many-th batch; the result is the same.
+    Errors: ValueError for an empty data set.
     """
+    if not len(dataset):
+        raise ValueError("there is nothing to evaluate: the data set is empty")
     number, count = place() if shared else (0, 1)
     starts = range(0, len(dataset), batch_size)
     losses, predictions = np.zeros(len(starts)), np.zeros(len(dataset), np.int64)
