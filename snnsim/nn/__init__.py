@@ -1,5 +1,7 @@
 """Spiking layers for torch: [T, B, ...], explicit state, fused time loops, sparse events into the first layer."""
 
+from snnsim.nn import waiting  # noqa: F401, I001  # the first to load torch, if nobody has
+
 from snnsim.nn.chunks import checkpointed, truncated
 from snnsim.nn.convert import from_snntorch, from_spikingjelly
 from snnsim.nn.eager import eager
