@@ -18,7 +18,8 @@ def test_openmp_reads_how_to_wait(given: str | None, text: str, sleeps: bool, le
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | {"OMP_DISPLAY_ENV": "VERBOSE"}
     if given:
         environment["OMP_WAIT_POLICY"] = given
-    done = subprocess.run([sys.executable, "-c", SHOW.format(text)], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", SHOW.format(text)], env=environment, text=True, capture_output=True,
+                          check=True)
     assert done.stdout.strip() == left
     spins = re.search(r"GOMP_SPINCOUNT = '(\w+)'", done.stderr)
     if spins is None:
