@@ -13,7 +13,7 @@ from snnsim.nn.fused import Loop
 from snnsim.rule import Neuron, Rule, exp, where
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
-SIZES = [(1, 1), (2, 31), (257, 33), (2, 1023), (257, 1), (1, 33)]  # steps, neurons
+SIZES = [(1, 1), (2, 31), (257, 33), (2, 1023), (2, 1025), (257, 1), (1, 33)]  # steps, neurons
 
 
 def charge(v: float, x: float, decay: float, theta: float, sharp: float) -> float:

@@ -247,3 +247,22 @@ def test_missing_and_broken_recipes(tmp_path):
     (tmp_path / "r.toml").write_text("[data", encoding="utf-8")
     with pytest.raises(ValueError, match="is not valid TOML"):
         load_recipe(tmp_path / "r.toml")
+
+
+def test_a_step_gives_the_same_weights_on_any_number_of_threads():
+    """To 1e-6: torch's own convolutions and matrix products are not the same bits."""
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            torch.manual_seed(0)
+            net = nn.Sequential(nn.Conv2d(2, 16, 3, bias=False), nn.BatchNorm2d(16), nn.Neuron(LIF()), nn.AvgPool2d(2),
+                                nn.Conv2d(16, 8, 3), nn.Neuron(LIF(), learn=("decay",)), nn.Flatten(), nn.Linear(8, 96),
+                                nn.Neuron(LIF()), nn.Linear(96, 64), nn.Recurrent(LIF(), 64), nn.Linear(64, 2), nn.Readout())
+            fit(net, sides(64), dt=0.2, epochs=1, batch_size=64, learning_rate=1e-3, progress=False)
+            found.append(weights(net))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        for name, value in found[0].items():
+            torch.testing.assert_close(other[name], value, rtol=0.0, atol=1e-6, msg=name)
