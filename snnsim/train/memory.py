@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map_only
 from snnsim.datasets import EventDataset
 from snnsim.network import TimeBase
 from snnsim.nn import POOL, set_dt
-from snnsim.train.evaluation import bin_batch
+from snnsim.train.evaluation import bin_batch, scores
 from snnsim.train.gradients import backpropagate
 from snnsim.train.recipe import TrainRecipe
 
@@ -122,7 +122,7 @@ def _fitting_steps(net: torch.nn.Module, train: EventDataset, time: TimeBase, re
 
 
 def _peak(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: TrainRecipe, samples: int) -> float:
-    """Bytes of one forward and backward pass over so many samples."""
+    """Bytes of one forward and backward pass over so many samples, and of a forward pass for the evaluation after it."""
     chosen = [train[int(i)] for i in np.linspace(0, len(train) - 1, samples)]
     trial = copy.deepcopy(net).train()
     set_dt(trial, time.dt)
@@ -131,6 +131,9 @@ def _peak(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: Tra
         batch = bin_batch([r.events for r in chosen], train, time)
         ledger.count(sum(int(getattr(batch, a).nbytes) for a in ("indptr", "indices", "values")))
         backpropagate(trial, batch, torch.tensor([r.label for r in chosen]), recipe)
+        trial.eval()
+        with torch.no_grad():  # after each epoch, beside what the pool has kept
+            scores(trial, batch, recipe.chunk)
     return float(ledger.peak)
 
 
