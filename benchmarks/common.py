@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+WARM = 0.03
 ROOT = Path(__file__).resolve().parents[1]
 
 Threads = Annotated[int, typer.Option(min=1, help="Threads for snnsim and for each peer.")]
@@ -35,11 +36,12 @@ def seconds(function: Callable[[], Any]) -> float:
 def interleave(contestants: Mapping[str, Callable[[], float]], rounds: int,
                repeats: Mapping[str, int]) -> dict[str, list[float]]:
     """Seconds of each contestant. All take turns, so that what else the machine does falls on all of them; one that is
-    quick runs `repeats` times a turn, after one run that does not count, as the others have emptied the caches."""
+    quick runs `repeats` times a turn, after runs of WARM seconds that do not count, as the others emptied the caches."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, run in contestants.items():
-            if name in repeats:
+            start = time.perf_counter()
+            while name in repeats and time.perf_counter() - start < WARM:
                 run()
             times[name] += [run() for _ in range(repeats.get(name, 1))]
     return times

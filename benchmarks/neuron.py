@@ -34,7 +34,7 @@ class Ours:
     """The public path: a module, called and differentiated. Its buffers come from the pool."""
 
     def __init__(self, shape: tuple[int, int, int], equation: Equation = PLAIN) -> None:
-        self.x = torch.from_numpy(work.current(*shape)).requires_grad_()
+        self.x = torch.from_numpy(work.current(*shape)).clone().requires_grad_()  # aligned, as a layer before gives it
         self.copy, self.g, self.latency = torch.empty(shape), torch.ones(shape), equation.latency
         self.neuron = nn.Neuron(equation.neuron, surrogate="atan", detach_reset=equation.detach_reset, dt=1.0)
 

@@ -14,7 +14,7 @@ NAME, KIND = sys.argv[1:3]
 T, B, N, THREADS = map(int, sys.argv[3:])
 torch.set_num_threads(THREADS)
 
-X = torch.from_numpy(current(T, B, N)).requires_grad_()
+X = torch.from_numpy(current(T, B, N)).clone().requires_grad_()  # aligned, as a layer before gives it
 G = torch.ones_like(X)
 
 if NAME == "spikingjelly":

@@ -24,6 +24,7 @@ Array = NDArray[Any]
 
 FORWARD_BLOCK = 4096  # neurons: their states and rows stay in the first-level cache
 SCRATCH = 1 << 19  # bytes of recomputed states a thread, half of a usual second-level cache
+QUICK = 8  # a neuron's step takes a fraction of a nanosecond, and to wake a thread some hundred thousand of them
 KINDS = {torch.float32: np.float32, torch.float64: np.float64}
 NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -61,8 +62,8 @@ class Loop:
         neurons = out.numel() // shape[0]
         block = min(FORWARD_BLOCK, neurons)
         inputs, states, _ = self.split(held)
-        bad = threads.run(kernel, threads.count(-(-neurons // block), out.numel()), block, *[by_step(x) for x in inputs],
-                          by_step(out), *[flat(v) for v in (*states, *end)], *values)
+        bad = threads.run(kernel, threads.count(-(-neurons // block), out.numel() // QUICK), block,
+                          *[by_step(x) for x in (*inputs, out)], *[flat(v) for v in (*states, *end)], *values)
         if any(bad):
             raise ValueError("the input holds NaN or infinity")
         return [out, *end]
@@ -125,7 +126,7 @@ class _Loop(torch.autograd.Function):
         kernel = backward_kernel(loop.rule, loop.slope, loop.detach_reset, ctx.arrays, frozenset(asked),
                                  NAMES[dtype])
         block = loop.blocks(steps, neurons, dtype.itemsize)
-        n = threads.count(-(-neurons // block), inputs[0].numel())
+        n = threads.count(-(-neurons // block), inputs[0].numel() // QUICK)
         scratch = take((n, len(states), steps, block), dtype).numpy()
         g_inputs = [take(shape, dtype) for _ in inputs]
         g_start = [take(shape[1:], dtype) for _ in states]
