@@ -31,8 +31,8 @@ class Recurrent(Neuron):
     features: N. weight: a Parameter [N, N], [target, source], drawn from +-1 / sqrt(fan-in) at the start. mask: None, or
     bool [N, N], [target, source]: only these synapses exist; the others stay zero and cost nothing. receptor: the input
     of the rule that W s[t-1] is added to; by default its first. bias: whether b, a Parameter [N] that starts at 0, is added
-    there, too, at every step. state: a tuple of tensors [B, N], the rule's states and
-    then the spikes of the last step; None starts at rest and silent. neuron and options: those of `Neuron`.
+    there, too, at every step. state: a tuple of tensors [B, N], the rule's states and then the spikes of the last step; None
+    starts at rest and silent. neuron and options: those of `Neuron`.
 
     On CUDA a step is a matrix product and one launch, and the rule must have one input.
 
