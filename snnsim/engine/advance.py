@@ -19,9 +19,8 @@ import numpy as np
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
-from numba.core.compiler import Compiler
 
-from snnsim.kernel import jit
+from snnsim.kernel import NoAlias, jit
 
 intrinsic: Callable[[Any], Any] = extending.intrinsic
 
@@ -135,14 +134,6 @@ class Kept(NamedTuple):
     count: Any  # int32 [threads, steps, populations]
     trace: Any  # [steps, traced]
     events: Any  # int64 [threads * LANE]
-
-
-class NoAlias(Compiler):
-    """Promises LLVM that array arguments do not overlap."""
-
-    def define_pipelines(self) -> Any:
-        self.state.flags.noalias = True
-        return super().define_pipelines()  # type: ignore[no-untyped-call]
 
 
 @intrinsic

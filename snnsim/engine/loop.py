@@ -23,10 +23,9 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
-from snnsim.kernel import jit
+from snnsim.kernel import NoAlias, jit
 
 DENSE, CONV, POOL, SPARSE = range(4)
 NO_VALUES = 1  # of Events.unit: every listed event counts once, `value` is empty
@@ -88,14 +87,6 @@ class Events(NamedTuple):
     unit: int
     steps: int
     batch: int
-
-
-class NoAlias(Compiler):
-    """Promises LLVM that array arguments do not overlap: loops over many arrays vectorise, 5-10 times faster."""
-
-    def define_pipelines(self) -> Any:
-        self.state.flags.noalias = True
-        return super().define_pipelines()  # type: ignore[no-untyped-call]
 
 
 @intrinsic

@@ -20,7 +20,6 @@ from snnsim.rule.trace import const, named, symbol
 
 HEAD = '''
 from numba import cfunc, types
-from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
@@ -41,12 +40,6 @@ def view(typing, address, size, dtype):
         return made._getvalue()
 
     return array(types.int64, types.int64, dtype), codegen
-
-
-class NoAlias(Compiler):
-    def define_pipelines(self):
-        self.state.flags.noalias = True
-        return super().define_pipelines()
 
 
 @njit(error_model="numpy", _nrt=False)

@@ -9,6 +9,9 @@ Source: Eshraghian et al., Proc. IEEE 111 (2023); the order of operations is tha
 
 from __future__ import annotations
 
+from snnsim.neurons import cuba
+from snnsim.neurons.lif import bound, charge, hard, leap
+from snnsim.neurons.lif import none as stay
 from snnsim.rule import Rule, where
 
 
@@ -18,32 +21,12 @@ def margin(v: float, decay: float, theta: float) -> float:
     return where(u > 0.0, u, u - 1e-30)
 
 
-def charge(v: float, x: float, decay: float, theta: float) -> float:
-    return decay * v + x
-
-
 def charge_late(v: float, x: float, decay: float, theta: float) -> float:
     return decay * v + x - where(v > theta, theta, 0.0)
 
 
 def charge_emptied(v: float, x: float, decay: float, theta: float) -> float:
     return where(v > theta, 0.0 * v, decay * v + x)
-
-
-def stay(v: float, s: float, decay: float, theta: float) -> float:
-    return v
-
-
-def hard(v: float, s: float, decay: float, theta: float) -> float:
-    return v * (1.0 - s)
-
-
-def leap(v: float, k: float, decay: float, theta: float) -> float:
-    return v * decay ** k
-
-
-def bound(v: float, decay: float, theta: float) -> float:
-    return where(v > 0.0, v, 0.0) - theta
 
 
 # Leaky with reset_delay=False: a membrane that stays above the threshold after its reset is reset once more, with the
@@ -71,11 +54,6 @@ def bound_twice(v: float, r: float, decay: float, theta: float) -> float:
 
 
 # Synaptic.
-def cuba(i: float, v: float, x: float, keep: float, decay: float, theta: float) -> tuple[float, float]:
-    current = keep * i + x
-    return current, decay * v + current
-
-
 def cuba_late(i: float, v: float, x: float, keep: float, decay: float, theta: float) -> tuple[float, float]:
     current = keep * i + x
     return current, decay * v + current - where(v > theta, theta, 0.0)
@@ -93,15 +71,6 @@ def cuba_margin(i: float, v: float, keep: float, decay: float, theta: float) -> 
 
 def cuba_stay(i: float, v: float, s: float, keep: float, decay: float, theta: float) -> tuple[float, float]:
     return i, v
-
-
-def cuba_hard(i: float, v: float, s: float, keep: float, decay: float, theta: float) -> tuple[float, float]:
-    return i, v * (1.0 - s)
-
-
-def cuba_bound(i: float, v: float, keep: float, decay: float, theta: float) -> float:
-    # all the charge that the current can still bring, and a little for rounding, as in snnsim.neurons.cuba
-    return 1.0001 * (where(v > 0.0, v, 0.0) + where(i > 0.0, i * keep / (1.0 - keep), 0.0)) - theta
 
 
 def cuba_twice(i: float, v: float, r: float, x: float, keep: float, decay: float,
@@ -162,15 +131,15 @@ LEAKY = {
     "hard": Rule("leaky_hard", charge, margin, hard, leap, bound, unit=ONE, equation=f"h = decay v + x;  {FIRES};  v = h (1 - s)"),
     "none": Rule("leaky_none", charge, margin, stay, leap, bound, unit=ONE, equation=f"h = decay v + x;  {FIRES};  v = h")}
 SYNAPTIC = {
-    "late_soft": Rule("synaptic_late_soft", cuba_late, cuba_margin, cuba_stay, bound=cuba_bound, unit=TWO,
+    "late_soft": Rule("synaptic_late_soft", cuba_late, cuba_margin, cuba_stay, bound=cuba.bound, unit=TWO,
                       equation=f"i = keep i + x;  h = decay v + i - [v > theta] theta;  {FIRES};  v = h"),
-    "late_hard": Rule("synaptic_late_hard", cuba_emptied, cuba_margin, cuba_stay, bound=cuba_bound, unit=TWO,
+    "late_hard": Rule("synaptic_late_hard", cuba_emptied, cuba_margin, cuba_stay, bound=cuba.bound, unit=TWO,
                       equation=f"i = keep i + x;  h = [v <= theta] (decay v + i);  {FIRES};  v = h"),
     "soft": Rule("synaptic_soft", cuba_twice, cuba_margin_twice, cuba_soft_twice, unit=TWO,
                  equation=f"r = [v > theta];  i = keep i + x;  h = decay v + i - r theta;  {FIRES};  v = h - (s - r) theta"),
-    "hard": Rule("synaptic_hard", cuba, cuba_margin, cuba_hard, bound=cuba_bound, unit=TWO,
+    "hard": Rule("synaptic_hard", cuba.charge, cuba_margin, cuba.hard, bound=cuba.bound, unit=TWO,
                  equation=f"i = keep i + x;  h = decay v + i;  {FIRES};  v = h (1 - s)"),
-    "none": Rule("synaptic_none", cuba, cuba_margin, cuba_stay, bound=cuba_bound, unit=TWO,
+    "none": Rule("synaptic_none", cuba.charge, cuba_margin, cuba_stay, bound=cuba.bound, unit=TWO,
                  equation=f"i = keep i + x;  h = decay v + i;  {FIRES};  v = h")}
 LAPICQUE = {
     "late_soft": Rule("lapicque_late_soft", driven_late, driven_margin, driven_stay, driven_leap, driven_bound, unit=ONE,

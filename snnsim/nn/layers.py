@@ -62,49 +62,42 @@ class Conv2d(torch.nn.Conv2d):
         return unfolded(super().forward(flat.contiguous(memory_format=torch.channels_last)), x)
 
 
-class SumPool2d(torch.nn.Module):
-    """Sums over windows at every step: [T, B, C, H, W] -> [T, B, C, H', W']; windows that do not fit are left out.
-
-    kernel: (height, width) or one number; stride: by default the kernel. ValueError unless they are at least 1.
-    """
-
+class _Pool2d(torch.nn.Module):
     def __init__(self, kernel: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> None:
         super().__init__()
         self.kernel = _pair("kernel", kernel)
         self.stride = self.kernel if stride is None else _pair("stride", stride)
 
-    def forward(self, x: Any) -> Any:
-        if events.is_events(x):
-            return events.sum_pool2d(x, self.kernel, self.stride)
-        flat = folded("SumPool2d", x, 5, "[T, B, C, H, W]")
+    def pooled(self, x: Any, divisor: int) -> torch.Tensor:
+        name = type(self).__name__
+        flat = folded(name, x, 5, "[T, B, C, H, W]")
         if flat.shape[2] < self.kernel[0] or flat.shape[3] < self.kernel[1]:
-            raise ValueError(f"SumPool2d of {self.kernel} does not fit {tuple(x.shape)}")
-        return unfolded(pool2d(flat, self.kernel, self.stride, 1), x)
+            raise ValueError(f"{name} of {self.kernel} does not fit {tuple(x.shape)}")
+        return unfolded(pool2d(flat, self.kernel, self.stride, divisor), x)
 
     def extra_repr(self) -> str:
         return f"{self.kernel}, stride={self.stride}"
 
 
-class AvgPool2d(torch.nn.Module):
+class SumPool2d(_Pool2d):
+    """Sums over windows at every step: [T, B, C, H, W] -> [T, B, C, H', W']; windows that do not fit are left out.
+
+    kernel: (height, width) or one number; stride: by default the kernel. ValueError unless they are at least 1.
+    """
+
+    def forward(self, x: Any) -> Any:
+        return events.sum_pool2d(x, self.kernel, self.stride) if events.is_events(x) else self.pooled(x, 1)
+
+
+class AvgPool2d(_Pool2d):
     """Means over windows at every step: [T, B, C, H, W] -> [T, B, C, H', W']; windows that do not fit are left out.
 
     kernel: (height, width) or one number; stride: by default the kernel. A Network sums instead and has the factor in the
     weights of the chain. ValueError unless they are at least 1.
     """
 
-    def __init__(self, kernel: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> None:
-        super().__init__()
-        self.kernel = _pair("kernel", kernel)
-        self.stride = self.kernel if stride is None else _pair("stride", stride)
-
     def forward(self, x: Any) -> torch.Tensor:
-        flat = folded("AvgPool2d", x, 5, "[T, B, C, H, W]")
-        if flat.shape[2] < self.kernel[0] or flat.shape[3] < self.kernel[1]:
-            raise ValueError(f"AvgPool2d of {self.kernel} does not fit {tuple(x.shape)}")
-        return unfolded(pool2d(flat, self.kernel, self.stride, self.kernel[0] * self.kernel[1]), x)
-
-    def extra_repr(self) -> str:
-        return f"{self.kernel}, stride={self.stride}"
+        return self.pooled(x, self.kernel[0] * self.kernel[1])
 
 
 class MaxPool2d(torch.nn.MaxPool2d):
