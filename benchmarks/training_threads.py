@@ -1,4 +1,7 @@
-"""How much faster more threads train: a layer of neurons in four shapes and the three nets, in turns with one thread."""
+"""How much faster more threads train: a layer of neurons in four shapes and the three nets, in turns with one thread.
+
+Beside them stands what the machine itself gains: threads that share nothing, in bare loops.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,17 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numba
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks import neuron, training
 from benchmarks import peer_work as work
 from benchmarks.common import AsJson, Threads, interleave, refuse, report, seconds, spread
+from snnsim.nn.threads import run
+
+BARE = {"bare loops, 16 KB a thread": (2_048, 32_768), "bare loops, 64 MB a thread": (8 << 20, 4)}  # neurons, steps of all
 
 ROUNDS, QUICK = 15, 3  # a layer runs so many times a turn
 WEIGHTS = 1e-6  # how far weights may be apart after a step: matrix products of torch are not the same bits
@@ -29,7 +38,23 @@ def train_threads(threads: Threads = 2, as_json: AsJson = False) -> None:
         torch.set_num_threads(before)
     gains = [r["faster"] for r in rows if r["threads"] == threads]
     mean = math.exp(statistics.fmean(map(math.log, gains)))
+    rows += [row for name in BARE for row in bare(name, threads)]
     report("train-threads", rows, {"one thread": round(1 / mean, 4), "one thread_worst": round(1 / min(gains), 4)}, as_json)
+
+
+@numba.njit(nogil=True)
+def leak(k: int, of: int, v: NDArray[np.float32], x: NDArray[np.float32], steps: int) -> None:
+    """Part k of the steps, on membranes of its own."""
+    for _ in range(steps // of):
+        for i in range(v.shape[1]):
+            v[k, i] = np.float32(0.5) * v[k, i] + x[k, i]
+
+
+def bare(name: str, threads: int) -> list[dict[str, Any]]:
+    """The same steps of leaking membranes, by one thread and shared out."""
+    neurons, steps = BARE[name]
+    v, x = np.zeros((threads, neurons), np.float32), np.ones((threads, neurons), np.float32)
+    return measure(name, {n: lambda n=n: run(leak, n, v, x, steps) for n in (1, threads)}, QUICK)
 
 
 def layer(shape: tuple[int, int, int], threads: int) -> list[dict[str, Any]]:

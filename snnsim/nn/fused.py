@@ -22,7 +22,7 @@ from snnsim.rule import Rule
 
 Array = NDArray[Any]
 
-FORWARD_BLOCK = 4096  # neurons: their states and rows stay in the first-level cache
+FORWARD_BLOCK = 1 << 17  # neurons: their states stay in the second-level cache, and rows are long, as prefetching wants them
 SCRATCH = 1 << 19  # bytes of recomputed states a thread, half of a usual second-level cache
 QUICK = 8  # a neuron's step takes a fraction of a nanosecond, and to wake a thread some hundred thousand of them
 KINDS = {torch.float32: np.float32, torch.float64: np.float64}
@@ -60,9 +60,10 @@ class Loop:
         out, end = take(shape, dtype), [take(shape[1:], dtype) for _ in self.rule.states]
         kernel = forward_kernel(self.rule, arrays, NAMES[dtype])
         neurons = out.numel() // shape[0]
-        block = min(FORWARD_BLOCK, neurons)
+        n = threads.count(-(-neurons // 4096), out.numel() // QUICK)
+        block = min(FORWARD_BLOCK, -(-neurons // (16 * n)) * 16)  # each thread begins at a line of the cache
         inputs, states, _ = self.split(held)
-        bad = threads.run(kernel, threads.count(-(-neurons // block), out.numel() // QUICK), block,
+        bad = threads.run(kernel, n, block,
                           *[by_step(x) for x in (*inputs, out)], *[flat(v) for v in (*states, *end)], *values)
         if any(bad):
             raise ValueError("the input holds NaN or infinity")
