@@ -217,7 +217,7 @@ def test_recurrent_layers_and_pools_of_a_recipe():
 
 
 @pytest.mark.parametrize(("change", "sentence"), [
-    ({"trian": {}}, "unknown 'trian'; allowed are data, layer, train"), ({"data": {}}, r"\[data\] needs a name"),
+    ({"trian": {}}, "unknown 'trian'; allowed are data, defaults, layer, train"), ({"data": {}}, r"\[data\] needs a name"),
     ({"layer": []}, r"there is no \[\[layer\]\]"), ({"train": {"epoch": 3}}, r"\[train\]: unknown 'epoch'"),
     ({"data": {"name": "x", "validation": 1.5}}, "data.validation must be below 1"),
     ({"data": {"name": "x", "dt": -1}}, "dt must be above 0")])

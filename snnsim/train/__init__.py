@@ -6,7 +6,9 @@ from snnsim.train.evaluation import Evaluation, evaluate
 from snnsim.train.history import Epoch, History
 from snnsim.train.loop import fit, forecast, hidden_layers, prepare
 from snnsim.train.memory import Forecast
-from snnsim.train.recipe import DataRecipe, Recipe, TrainRecipe, load_recipe, recipe_names
+from snnsim.train.recipe import DataRecipe, Recipe, TrainRecipe
+from snnsim.train.recipe_file import load_recipe, merged, read_recipe, recipe_names
 
 __all__ = ["Collate", "DataRecipe", "Epoch", "Evaluation", "Forecast", "History", "Recipe", "TrainRecipe", "build",
-           "evaluate", "fit", "forecast", "hidden_layers", "load_recipe", "prepare", "recipe_names"]
+           "evaluate", "fit", "forecast", "hidden_layers", "load_recipe", "merged", "prepare", "read_recipe",
+           "recipe_names"]

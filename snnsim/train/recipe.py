@@ -1,6 +1,8 @@
 """A training recipe: one TOML file that says which data, which network and how it is trained.
 
+    extends     another recipe, of which this one says only what is different (see `recipe_file`)
     [data]      name, dt (ms), steps, clip, validation (share of the training set), [data.augment] ...
+    [defaults.KIND]   what every layer of a kind has that does not say it itself; a kind there puts another in its place
     [[layer]]   kind = "conv2d" | "linear" | "sum_pool2d" | "avg_pool2d" | "max_pool2d" | "batch_norm1d" | "batch_norm2d" |
                 "neuron" | "recurrent" | "flatten" | "dropout" | "readout"
     [train]     epochs, batch_size, learning_rate, weight_decay, warmup, label_smoothing, average, seed
@@ -10,12 +12,8 @@ Every key is optional but data.name and the layers; unknown keys are refused, so
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from snnsim.network import TimeBase
@@ -97,38 +95,34 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any], source: str = "recipe") -> Recipe:
-        _known(d, ("data", "layer", "train"), source)
+        _known(d, ("data", "defaults", "layer", "train"), source)
         if "data" not in d or "name" not in d["data"]:
             raise ValueError(f"{source}: [data] needs a name")
         if not d.get("layer"):
             raise ValueError(f"{source}: there is no [[layer]]")
         _known(d["data"], [f.name for f in fields(DataRecipe)], f"{source}: [data]")
         _known(d.get("train", {}), [f.name for f in fields(TrainRecipe)], f"{source}: [train]")
+        layers = filled(d["layer"], d.get("defaults", {}), source)
         try:
-            return cls(DataRecipe(**d["data"]), tuple(d["layer"]), TrainRecipe(**d.get("train", {})))
+            return cls(DataRecipe(**d["data"]), layers, TrainRecipe(**d.get("train", {})))
         except (TypeError, ValueError) as e:
             raise ValueError(f"{source}: {e}") from None
 
 
-def load_recipe(name: str | os.PathLike[str]) -> Recipe:
-    """The recipe in a TOML file, or one that comes with snnsim, by its name (see `recipe_names`)."""
-    if str(name) in recipe_names():
-        text = (resources.files("snnsim") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
-    else:
-        raise FileNotFoundError(f"there is no recipe {str(name)!r}: give a TOML file, or one of "
-                                f"{', '.join(recipe_names())}")
-    try:
-        return Recipe.from_dict(tomllib.loads(text), str(name))
-    except tomllib.TOMLDecodeError as e:
-        raise ValueError(f"{name} is not valid TOML: {e}") from None
-
-
-def recipe_names() -> list[str]:
-    """The recipes that come with snnsim."""
-    folder = resources.files("snnsim") / "recipes"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+def filled(layers: Iterable[Mapping[str, Any]], defaults: Mapping[str, Mapping[str, Any]], source: str) -> tuple[
+        dict[str, Any], ...]:
+    """The layers, each with the defaults of its kind where it is silent. ValueError for defaults of a kind that no layer is."""
+    kinds = sorted({str(layer.get("kind")) for layer in layers})
+    for kind, values in defaults.items():
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{source}: [defaults.{kind}] must be a table, got {values!r}")
+        if kind not in kinds:
+            raise ValueError(f"{source}: [defaults.{kind}] is for no layer: their kinds are {', '.join(kinds)}")
+    full = []
+    for layer in layers:
+        default = defaults.get(str(layer.get("kind")), {})
+        full.append({**default, **layer, **{k: v for k, v in default.items() if k == "kind"}})
+    return tuple(full)
 
 
 def _known(given: Mapping[str, Any], allowed: Any, where: str) -> None:
