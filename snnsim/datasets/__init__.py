@@ -8,6 +8,7 @@ from snnsim.datasets.digits import digits_events
 from snnsim.datasets.events import EVENT, Recording, Sensor, make_events, validate
 from snnsim.datasets.loading import load
 from snnsim.datasets.nmnist import nmnist, read_nmnist, write_nmnist
+from snnsim.datasets.shuffling import shuffle_steps
 
 __all__ = ["EVENT", "Augment", "Camera", "EventBatch", "EventDataset", "Recording", "Sensor", "bin_events",
-           "digits_events", "load", "make_events", "nmnist", "read_nmnist", "split", "validate", "write_nmnist"]
+           "digits_events", "load", "make_events", "nmnist", "read_nmnist", "shuffle_steps", "split", "validate", "write_nmnist"]
