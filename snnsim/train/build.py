@@ -9,7 +9,7 @@ import snnsim.nn as nn
 from snnsim import neurons
 
 NEURONS: dict[str, Callable[..., Any]] = {"lif": neurons.LIF, "if": neurons.IF, "cuba": neurons.CubaLIF,
-                                          "adaptive": neurons.AdaptiveLIF}
+                                          "adaptive": neurons.AdaptiveLIF, "mpr": neurons.MPRLIF}
 
 
 def _neuron(model: str = "lif", surrogate: str = "atan", width: float | None = None, detach_reset: bool = False,
