@@ -81,15 +81,16 @@ def test_card1_slope_of_phi_and_no_nan_anywhere(dtype: torch.dtype) -> None:
     inner = 1.5 / np.cosh(3.0 * np.clip(w - 0.5, -0.6, 0.6)) ** 2 / np.tanh(1.5)
     wanted = np.where((u[0, 0] < 0.0) | (u[0, 0] > 1.0), outer, inner)
     wanted[3] = inner[3]  # too near to 0 for another distance to 1/2 than 0 has
+    allowed = (8.0 + np.log1p(np.abs(w))) * torch.finfo(dtype).eps * wanted  # exp(log(w) / 3) rounds log(w) / 3 once
     given = u.clone().requires_grad_()
     (g,) = torch.autograd.grad(phi(given).sum(), given)
-    np.testing.assert_allclose(g[0, 0].numpy(), wanted, rtol=8.0 * torch.finfo(dtype).eps, atol=0.0)
+    assert np.all(np.abs(g[0, 0].numpy() - wanted) <= allowed)
     assert wanted[4] == pytest.approx(0.2995, abs=1e-4) and wanted[7] == pytest.approx(1.6572, abs=1e-4)
     loop = Loop(MPRLIF().rule, unit_slope, 1.0, True)
     again = u.clone().requires_grad_()
     out, _ = loop([again], None, [torch.tensor(0.9, dtype=dtype)])
     (g,) = torch.autograd.grad(out.sum(), again)
-    np.testing.assert_allclose(g[0, 0].numpy(), wanted, rtol=8.0 * torch.finfo(dtype).eps, atol=0.0)
+    assert np.all(np.abs(g[0, 0].numpy() - wanted) <= allowed)
 
 
 def unit_slope(x: Any, w: Any) -> Any:
