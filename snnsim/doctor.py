@@ -141,10 +141,24 @@ def rule_names() -> list[str]:
 
 
 def _neurons() -> list[Any]:
-    from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, AdEx, CondExp, CubaLIF, Izhikevich, PscAlpha, PscDelta, PscExp
+    from snnsim.neurons import (
+        IF,
+        LI,
+        LIF,
+        MPRLIF,
+        AdaptiveLIF,
+        AdEx,
+        CondExp,
+        CubaLIF,
+        Izhikevich,
+        PscAlpha,
+        PscDelta,
+        PscExp,
+    )
 
     return [LIF(), LIF(reset="hard"), LIF(reset="none"), IF(), IF(reset="hard"), CubaLIF(), CubaLIF(reset="hard"),
-            AdaptiveLIF(), LI(), PscDelta(), PscExp(), PscExp(tau_syn=(0.5, 0.5)), PscAlpha(), PscAlpha(tau_syn=(0.5, 0.5)),
+            AdaptiveLIF(), MPRLIF(), MPRLIF(reset="hard"), LI(), PscDelta(), PscExp(),
+            PscExp(tau_syn=(0.5, 0.5)), PscAlpha(), PscAlpha(tau_syn=(0.5, 0.5)),
             CondExp(), CondExp(integrator="euler"), Izhikevich(), AdEx()]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import snnsim.nn as nn
-from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, CubaLIF
+from snnsim.neurons import IF, LI, LIF, MPRLIF, AdaptiveLIF, CubaLIF
 from snnsim.nn.fused import Loop
 from snnsim.rule import Neuron, Rule, exp, where
 
@@ -43,7 +43,7 @@ def plain_reset(v: float, s: float, decay: float, theta: float) -> float:
 UPSTROKE = Rule("upstroke", charge, margin, reset)(decay=0.9, theta=1.0, sharp=0.05)
 CONDUCTANCE = Rule("conductance", two_inputs, plain_margin, plain_reset, inputs=("ge", "gi"))(decay=0.9, theta=0.6)
 NEURONS: list[Neuron] = [IF(), IF(reset="hard"), LIF(), LIF(reset="hard"), LIF(reset="none"), CubaLIF(),
-                         CubaLIF(reset="hard"), AdaptiveLIF(), LI(), UPSTROKE, CONDUCTANCE]
+                         CubaLIF(reset="hard"), AdaptiveLIF(), MPRLIF(), LI(), UPSTROKE, CONDUCTANCE]
 IDS = [n.rule.name for n in NEURONS]
 
 
@@ -107,7 +107,7 @@ def test_detached_reset(neuron: Neuron) -> None:
         compare(neuron, steps, (1, n), detach=True)
 
 
-@pytest.mark.parametrize("neuron", [LIF(), AdaptiveLIF(), LI()], ids=lambda n: n.rule.name)
+@pytest.mark.parametrize("neuron", [LIF(), AdaptiveLIF(), MPRLIF(), LI()], ids=lambda n: n.rule.name)
 def test_float32(neuron: Neuron) -> None:
     for steps, n in SIZES:
         compare(neuron, steps, (1, n), torch.float32)

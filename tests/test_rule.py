@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, CubaLIF
+from snnsim.neurons import IF, LI, LIF, MPRLIF, AdaptiveLIF, CubaLIF
 from snnsim.rule import Rule, call, derive, exp, rule_from_json, rule_to_json, where
 
 NEURONS = [IF(), IF(reset="hard"), LIF(), LIF(reset="hard"), LIF(reset="none"), CubaLIF(), CubaLIF(reset="hard"),
-           AdaptiveLIF(), LI()]
+           AdaptiveLIF(), MPRLIF(), MPRLIF(reset="hard"), LI()]
 IDS = [n.rule.name for n in NEURONS]
 GLOBAL = 2.0
 
@@ -39,7 +39,7 @@ def triangle(m, width):
 
 def run_step(step, names, values):
     """Execute printed lines on floats."""
-    scope = {"F": float, "exp": math.exp, **dict(zip(names, values, strict=True))}
+    scope = {"F": float, "exp": math.exp, "np": np, **dict(zip(names, values, strict=True))}
     exec("\n".join(step.lines), scope)  # the test runs what the kernels run
     return {k: eval(v, scope) for k, v in step.results.items()}
 

@@ -53,7 +53,7 @@ def train_seed(recipe: Recipe, seed: int, out: Path, data: tuple[EventDataset, E
     net = build(recipe.layers)
     prepare(net, train, TimeBase(recipe.data.dt))
     lower(net)  # what cannot be lowered is refused now, not after the training
-    options = asdict(replace(recipe.train, seed=seed, **({} if epochs is None else {"epochs": epochs})))
+    options = asdict(replace(recipe.train, seed=seed, epochs=recipe.train.epochs if epochs is None else epochs))
     augment = Augment(**recipe.data.augment) if recipe.data.augment else None  # type: ignore[arg-type]  # checked by it
     history = fit(net, train, dt=recipe.data.dt, steps=recipe.data.steps, clip=recipe.data.clip, augment=augment,
                   validation=validation if len(validation) else None, checkpoint=checkpoint, progress=progress, **options)

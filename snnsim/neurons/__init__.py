@@ -7,9 +7,11 @@ from snnsim.neurons.cuba import CubaLIF
 from snnsim.neurons.integrate import IF
 from snnsim.neurons.izhikevich import Izhikevich
 from snnsim.neurons.lif import LIF
+from snnsim.neurons.mpr import MPRLIF
 from snnsim.neurons.psc_alpha import PscAlpha
 from snnsim.neurons.psc_delta import PscDelta
 from snnsim.neurons.psc_exp import PscExp
 from snnsim.neurons.readout import LI
 
-__all__ = ["IF", "LI", "LIF", "AdEx", "AdaptiveLIF", "CondExp", "CubaLIF", "Izhikevich", "PscAlpha", "PscDelta", "PscExp"]
+__all__ = ["IF", "LI", "LIF", "MPRLIF", "AdEx", "AdaptiveLIF", "CondExp", "CubaLIF", "Izhikevich", "PscAlpha", "PscDelta",
+           "PscExp"]

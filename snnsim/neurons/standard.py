@@ -2,9 +2,10 @@
 
     h = v + (x - v) / tau     ->  decay = 1 - 1 / tau, and the input times 1 / tau; the same for a rate
     h = v - v / tau + x       ->  decay = 1 - 1 / tau
+    s = [phi(h) >= 1/2]       ->  theta = 1/2, as phi, the membrane potential rectifier, is increasing and 1/2 at 1/2
     s = [h > theta]           ->  the next number above theta, in the dtype that the network computes in
 
-The first two are equal up to rounding, the last bit for bit.
+The first two are equal up to rounding, the others bit for bit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from snnsim.neurons import cuba, late, leak, lif
+from snnsim.neurons import cuba, late, leak, lif, mpr
 from snnsim.rule import Rule
 
 Array = NDArray[Any]
@@ -45,4 +46,6 @@ def standard(rule: Rule, parameters: Mapping[str, Array], dtype: DTypeLike) -> S
         gain = values.pop("gain", one)
         theta = np.asarray(values["theta"]).astype(dtype)
         return Standard(ABOVE[rule], {**values, "theta": np.nextafter(theta, np.asarray(np.inf, dtype))}, gain)
+    if rule in mpr.PLAIN:
+        return Standard(mpr.PLAIN[rule], {**values, "theta": np.asarray(0.5)}, one)
     return Standard(rule, values, one)

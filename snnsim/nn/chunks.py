@@ -15,13 +15,14 @@ from torch.utils.checkpoint import checkpoint
 
 from snnsim.nn import events
 from snnsim.nn.convert.each_step import DropoutEachStep
+from snnsim.nn.penalty import penalties
 
 
 def checkpointed(net: torch.nn.Module, x: Any, steps: int, state: Any = None) -> tuple[torch.Tensor, Any]:
     """net(x, state), with what is kept for the gradient cut down to the states of every `steps` steps.
 
     net: forward(x, state) -> (out, state); x: a tensor [T, B, ...] or a batch of events. The gradients are those of
-    net(x, state), up to the order of sums over chunks. Chen et al., arXiv:1604.06174 (2016).
+    net(x, state), up to the order of sums over chunks; penalties count once. Chen et al., arXiv:1604.06174 (2016).
 
     Errors: ValueError when steps is not a positive whole number, for an x of another kind, and, in training, for a batch
     norm, whose statistics go over all steps, and for a dropout that draws for each step.
@@ -34,12 +35,14 @@ def checkpointed(net: torch.nn.Module, x: Any, steps: int, state: Any = None) ->
 
 
 def truncated(net: torch.nn.Module, x: Any, steps: int, loss: Callable[[torch.Tensor], torch.Tensor],
-              weight: float = 1.0) -> torch.Tensor:
+              weight: float = 1.0, penalty: float | None = None) -> torch.Tensor:
     """loss(net(x)[0]) without a graph, after adding its gradients, cut every `steps` steps, to the parameters' `.grad`.
 
     The loss is that of all steps; what is left out are the paths of its gradient that go from one chunk into the one
-    before. weight: multiplies the gradients. Williams and Peng, Neural Comput. 2 (1990), with the whole loss: the net
-    runs twice, first for the loss, then chunk by chunk for the gradients. Errors: those of `checkpointed`.
+    before. weight: multiplies the gradients. penalty: adds those of so many times the total of the layers' penalties, whose
+    value, without a graph, goes to the `nn.penalties()` that is open, if one is. Williams and Peng, Neural Comput. 2 (1990),
+    with the whole loss: the net runs twice, first for the loss, then chunk by chunk for the gradients. Errors: those of
+    `checkpointed`; ValueError for a penalty where no layer has one.
     """
     outputs, states = [], [None]
     chunks = list(_chunks(net, x, steps))
@@ -54,7 +57,13 @@ def truncated(net: torch.nn.Module, x: Any, steps: int, loss: Callable[[torch.Te
         value = loss(whole)
     (g,) = torch.autograd.grad(value * weight, whole)
     for chunk, start, seed in zip(_repeating(chunks, generator), states, g.split([len(o) for o in outputs]), strict=False):
-        net(chunk, start)[0].backward(seed)
+        with penalties() as found:  # those of the whole were counted above
+            out, _ = net(chunk, start)
+        results, seeds = [out], [seed]
+        if penalty is not None:
+            results.append(found.total())
+            seeds.append(torch.full_like(results[1], penalty * weight * len(out) / len(whole)))
+        torch.autograd.backward(results, seeds)
     return value.detach()
 
 

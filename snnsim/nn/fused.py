@@ -31,19 +31,22 @@ NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """A rule with its surrogate, ready to run over time. slope(margin, width) is d spike / d margin."""
+    """A rule with its surrogate, ready to run over time. slope(margin, width) is d spike / d margin; cost: what a penalty
+    of the membrane adds up, or None (see `snnsim.nn.penalty`)."""
 
     rule: Rule
     slope: Callable[..., Any]
     width: float = 1.0
     detach_reset: bool = False
+    cost: Callable[..., Any] | None = None
 
     def __call__(self, inputs: Sequence[torch.Tensor], states: Sequence[torch.Tensor] | None,
                  parameters: Sequence[torch.Tensor]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """inputs [T, B, ...] each, states [B, ...] or None for zeros, parameters that broadcast to [...].
 
         Returns the spikes, or the last state of a rule that never fires, [T, B, ...], and the states after the last
-        step. All of one dtype, float32 or float64. Errors: ValueError when an input is NaN or infinite.
+        step, and with a cost its sum over time, float64 [B, ...]. The rest is of one dtype, float32 or float64. Errors:
+        ValueError when an input is NaN or infinite.
         """
         if states is None:
             states = [_rest(inputs[0].shape[1:], inputs[0].dtype)] * len(self.rule.states)
@@ -55,19 +58,21 @@ class Loop:
         return out, tuple(end)
 
     def fire(self, held: Sequence[torch.Tensor], values: Sequence[Any], arrays: frozenset[str]) -> list[torch.Tensor]:
-        """The forward pass on contiguous inputs and states: out, and the states after the last step."""
+        """The forward pass on contiguous inputs and states: out, the states after the last step, and the sums of the cost."""
         shape, dtype = held[0].shape, held[0].dtype
         out, end = take(shape, dtype), [take(shape[1:], dtype) for _ in self.rule.states]
-        kernel = forward_kernel(self.rule, arrays, NAMES[dtype])
+        sums = [take(shape[1:], torch.float64)] if self.cost else []
+        kernel = forward_kernel(self.rule, arrays, NAMES[dtype], self.cost)
         neurons = out.numel() // shape[0]
         n = threads.count(-(-neurons // 4096), out.numel() // QUICK)
         block = min(FORWARD_BLOCK, -(-neurons // (16 * n)) * 16)  # each thread begins at a line of the cache
         inputs, states, _ = self.split(held)
         bad = threads.run(kernel, n, block,
-                          *[by_step(x) for x in (*inputs, out)], *[flat(v) for v in (*states, *end)], *values)
+                          *[by_step(x) for x in (*inputs, out)], *[flat(v) for v in (*states, *end)], *values,
+                          *map(flat, sums))
         if any(bad):
             raise ValueError("the input holds NaN or infinity")
-        return [out, *end]
+        return [out, *end, *sums]
 
     def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         """Inputs, states and parameters out of one sequence."""
@@ -123,9 +128,11 @@ class _Loop(torch.autograd.Function):
         shape, dtype = inputs[0].shape, inputs[0].dtype
         steps, neurons = len(inputs[0]), inputs[0][0].numel()
         names = loop.rule.parameters
+        g_end, g_cost = g_end[:len(states)], g_end[len(states):]
+        cost = loop.cost if any(g is not None for g in g_cost) else None
         asked = [p for p, need in zip(names, needs[2], strict=True) if need]
         kernel = backward_kernel(loop.rule, loop.slope, loop.detach_reset, ctx.arrays, frozenset(asked),
-                                 NAMES[dtype])
+                                 NAMES[dtype], cost)
         block = loop.blocks(steps, neurons, dtype.itemsize)
         n = threads.count(-(-neurons // block), inputs[0].numel() // QUICK)
         scratch = take((n, len(states), steps, block), dtype).numpy()
@@ -135,7 +142,8 @@ class _Loop(torch.autograd.Function):
         seeds = [seed(g, shape[1:], dtype) for g in g_end]
         threads.run(kernel, n, block, scratch, *[by_step(x) for x in (*inputs, seed(g_out, shape, dtype), *g_inputs)],
                     *[flat(t) for t in (*states, *seeds, *g_start)],
-                    *ctx.values, *sums.values(), KINDS[dtype](loop.width))
+                    *ctx.values, *sums.values(), *[flat(contiguous(g.to(dtype))) for g in g_cost if g is not None],
+                    KINDS[dtype](loop.width))
         g_parameters = [summed(sums[p], shape[1:], *like) if p in sums else None
                         for p, like in zip(names, ctx.parameters, strict=True)]
         g_others = [g if need else None for g, need in zip((*g_inputs, *g_start), (*needs[0], *needs[1]), strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -11,8 +12,10 @@ import torch
 from snnsim.neurons import LI
 from snnsim.nn import cuda
 from snnsim.nn.compiling import uncompiled
+from snnsim.nn.eager import eager
 from snnsim.nn.events import dense, is_events
 from snnsim.nn.fused import KINDS, Loop
+from snnsim.nn.penalty import Penalty, collecting, cost_of
 from snnsim.nn.sequential import Stateful
 from snnsim.nn.surrogate import Surrogate, surrogate_of
 from snnsim.rule import Neuron as Spec
@@ -33,7 +36,9 @@ class Neuron(Stateful):
 
     neuron: what a neuron is, such as snnsim.neurons.LIF(tau=20.0). surrogate: a name in SURROGATES or a Surrogate;
     width: its width, where it shall not be the surrogate's own. detach_reset: the spike is a constant inside reset.
-    dt: ms a step, or None until `set_dt` (which `fit` calls).
+    dt: ms a step, or None until `set_dt` (which `fit` calls). penalty: what its potentials cost, such as RMP(p=2), or a pure
+    function of states, s and parameters; it is computed within `nn.penalties()` alone, on the CPU in the same loops, on
+    CUDA step by step with torch's operations, which keep every potential.
 
     learn: the step parameters to learn. Each becomes a Parameter `raw_<name>` that starts at zero and is the distance
     from the neuron's own value p, in a coordinate in which every number is allowed:
@@ -50,7 +55,7 @@ class Neuron(Stateful):
 
     def __init__(self, neuron: Spec, *, surrogate: str | Surrogate = "atan", width: float | None = None,
                  detach_reset: bool = False, learn: Sequence[str] | Mapping[str, Kind] = (), shape: Sequence[int] = (),
-                 dt: float | None = None) -> None:
+                 dt: float | None = None, penalty: Penalty | Callable[..., Any] | None = None) -> None:
         super().__init__()
         if not isinstance(neuron, Spec):
             raise TypeError("neuron must be a neuron such as snnsim.neurons.LIF(tau=20.0), got "
@@ -65,6 +70,7 @@ class Neuron(Stateful):
         self.dt: float | None = None
         self._start: dict[str, torch.Tensor] = {}
         self._fixed: dict[tuple[torch.dtype, torch.device], dict[str, torch.Tensor]] = {}
+        self.set_penalty(penalty)
         if dt is not None:
             self.set_dt(dt)
 
@@ -83,6 +89,11 @@ class Neuron(Stateful):
                                  f"{p.tolist()} at dt = {dt:g} ms")
             values[name] = _TO_RAW[kind](p)
         self._start, self._fixed, self.dt = values, {}, float(dt)
+
+    def set_penalty(self, penalty: Penalty | Callable[..., Any] | None) -> None:
+        """Give the neurons a penalty of their potentials, or take it away. Errors: those of `snnsim.nn.penalty.cost_of`."""
+        self._cost = None if penalty is None else cost_of(penalty, self.rule)
+        self.penalty = penalty
 
     def step_parameters(self) -> dict[str, torch.Tensor]:
         """The parameters of one step as they are now, by name; those that are learned with their gradients."""
@@ -108,21 +119,51 @@ class Neuron(Stateful):
     @uncompiled
     def forward(self, x: Any, state: Sequence[torch.Tensor] | None = None) -> tuple[
             torch.Tensor, tuple[torch.Tensor, ...]]:
+        inputs, state = self.started(x, state)
+        found = None if self._cost is None else collecting()
+        if found is None:
+            return self.run(inputs, state, self.parameters_for(inputs[0]))
+        out, (*after, cost) = self.run(inputs, state, self.parameters_for(inputs[0]), self._cost)
+        found.add(self, cost, len(out))
+        return out, tuple(after)
+
+    def started(self, x: Any, state: Sequence[torch.Tensor] | None) -> tuple[
+            tuple[torch.Tensor, ...], Sequence[torch.Tensor] | None]:
+        """The rule's inputs, and the state to start from, as `run` takes them. ValueError that says what is wrong."""
         inputs = self.tensors(x)
         self.check_state(state, inputs[0], self.rule.states)
         if state is None and any(self.neuron.initial.values()):
             state = [torch.full_like(inputs[0][0], self.neuron.initial.get(name, 0.0), dtype=cuda.STATE[inputs[0].dtype])
                      for name in self.rule.states]
-        parameters = self.parameters_for(inputs[0])
-        kind = cuda.Loop if inputs[0].is_cuda else Loop
-        loop = kind(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
+        return inputs, state
+
+    def run(self, inputs: tuple[torch.Tensor, ...], state: Any, parameters: list[torch.Tensor], cost: Any = None) -> tuple[
+            torch.Tensor, tuple[torch.Tensor, ...]]:
+        """All steps: out, and the state after them, with the sums of the cost as its last tensor where there is a cost."""
+        loop: Any
+        if cost is None:
+            kind = cuda.Loop if inputs[0].is_cuda else Loop
+            loop = kind(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
+        elif inputs[0].is_cuda:
+            loop = partial(self.eager, cost=cost)
+        else:
+            loop = Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset, cost)
         if not _channels_last(inputs[0]):
-            return loop(inputs, state, parameters)
+            out, after = loop(inputs, state, parameters)
+            return out, after
         inputs = tuple(i.movedim(2, 4) for i in inputs)
         state = None if state is None else [v.movedim(1, 3) for v in state]
         parameters = [p if p.numel() == 1 else p.reshape((1,) * (3 - p.ndim) + p.shape).movedim(0, 2) for p in parameters]
         out, after = loop(inputs, state, parameters)
         return out.movedim(4, 2), tuple(v.movedim(3, 1) for v in after)
+
+    def eager(self, inputs: Sequence[torch.Tensor], state: Any, parameters: Sequence[torch.Tensor], **options: Any) -> tuple[
+            torch.Tensor, tuple[torch.Tensor, ...]]:
+        """What `run` computes, by `snnsim.nn.eager` with these options."""
+        wide = [i.to(cuda.STATE[i.dtype]) for i in inputs]
+        out, after = eager(self.rule, self.surrogate.slope, wide, state, parameters, width=self.surrogate.width,
+                           detach_reset=self.detach_reset, **options)
+        return out.to(inputs[0].dtype), after
 
     def tensors(self, x: Any) -> tuple[torch.Tensor, ...]:
         """The rule's inputs, one tensor each. ValueError that says what is wrong with x."""
@@ -174,6 +215,17 @@ def set_dt(module: torch.nn.Module, dt: float) -> None:
     for m in module.modules():
         if isinstance(m, Neuron):
             m.set_dt(dt)
+
+
+def set_penalty(module: torch.nn.Module, penalty: Penalty | Callable[..., Any] | None) -> None:
+    """Give every layer of neurons that fire in the module this penalty of its potentials, or None. ValueError that names the
+    layer which cannot have it."""
+    for name, m in module.named_modules():
+        if isinstance(m, Neuron) and m.rule.fires:
+            try:
+                m.set_penalty(penalty)
+            except ValueError as e:
+                raise ValueError(f"layer {name} ({type(m).__name__}): {e}") from None
 
 
 _RANGE = {"unit": "between 0 and 1", "positive": "above 0"}

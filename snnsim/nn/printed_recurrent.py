@@ -9,6 +9,7 @@ send is a few rows of W. Backwards SAMPLES go together, so that W passes through
 and their gradients are [T, B, N], states and `first`, the spikes before the first step, [B, N]; a parameter is a scalar or
 [N], its gradient float64 [B, N]; scratch is [threads, states, SAMPLES, T, N]. synapses: (W by source, W), both [N, N]; or
 (offsets, targets, weights) by source, where W is masked. Sums run over the sources in their order.
+With a cost, forward takes its sums [B, N] as one more argument, and backward their gradient before width.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import cache
 from typing import Any
 
 from snnsim.kernel import load_printed
-from snnsim.nn.printed import HEAD, adjoint_text, fill, fire_text, given, step_text, tagged
+from snnsim.nn.printed import HEAD, Cost, adjoint_text, fill, fire_text, given, step_text, tagged
 from snnsim.rule import Rule
 
 SAMPLES = 8  # of a block in backward; whole fours, which the product takes at once
@@ -174,35 +175,37 @@ def backward(_k, _of, _scratch, {arguments}, width):
 
 
 @cache
-def forward_kernel(rule: Rule, receptor: str, masked: bool, arrays: frozenset[str], dtype: str) -> Callable[..., bool]:
+def forward_kernel(rule: Rule, receptor: str, masked: bool, arrays: frozenset[str], dtype: str,
+                   cost: Cost = None) -> Callable[..., bool]:
     """forward, where W s arrives at `receptor` and `arrays` names the parameters that are [N]; true when a sum was NaN or
     infinite."""
     inputs, states, parameters = rule.inputs, rule.states, rule.parameters
     at = ["_sum" if i == receptor else f"_all_{i}[_t, _b]" for i in inputs]
-    text = HEAD + SHARED + (MASKED if masked else DENSE) + fire_text(rule, arrays) + fill(
+    text = HEAD + SHARED + (MASKED if masked else DENSE) + fire_text(rule, arrays, cost) + fill(
         FORWARD,
         arguments=[*tagged("all", inputs), "_out", "_first", *tagged("start", states), *tagged("end", states), "_synapses",
-                   *given("all", parameters, arrays)],
-        begin=[f"copy(_end_{v}[_b], _start_{v}[_b])" for v in states], heard=[f"_all_{receptor}[_t, _b]"],
+                   *given("all", parameters, arrays), *(["_cost"] if cost else [])],
+        begin=[*(f"copy(_end_{v}[_b], _start_{v}[_b])" for v in states), *(["clear(_cost[_b])"] if cost else [])],
+        heard=[f"_all_{receptor}[_t, _b]"],
         rows=["_out[_t, _b]", *at, *(f"_end_{v}[_b]" for v in states),
-              *given("all", parameters, arrays)])
+              *given("all", parameters, arrays), *(["_cost[_b]"] if cost else [])])
     return load_printed(text, dtype).forward  # type: ignore[no-any-return]
 
 
 @cache
 def backward_kernel(rule: Rule, receptor: str, slope: Callable[..., Any], detach_reset: bool, masked: bool,
-                    arrays: frozenset[str], gradients: frozenset[str], dtype: str) -> Callable[..., None]:
+                    arrays: frozenset[str], gradients: frozenset[str], dtype: str, cost: Cost = None) -> Callable[..., None]:
     """backward, where `gradients` names the parameters whose gradients are asked for."""
     inputs, states, parameters = rule.inputs, rule.states, rule.parameters
     asked, own = [p for p in parameters if p in gradients], given("all", parameters, arrays)
     waits = f"_gall_{receptor}[_t, _b]"
     at = [waits if i == receptor else f"_all_{i}[_t, _b]" for i in inputs]
     text = HEAD + SHARED + (MASKED + MASKED_BACK if masked else DENSE + DENSE_BACK) + step_text(rule, arrays) + adjoint_text(
-        rule, slope, detach_reset, arrays, gradients, receptor) + fill(
+        rule, slope, detach_reset, arrays, gradients, receptor, cost) + fill(
         BACKWARD,
         arguments=[*tagged("all", inputs), "_out", "_first", "_g_out", "_g_last", *tagged("gall", inputs), "_g_first",
                    *tagged("start", states), *tagged("gend", states), *tagged("gstart", states), "_synapses", *own,
-                   *tagged("gall", asked)],
+                   *tagged("gall", asked), *(["_gcost"] if cost else [])],
         waits=[waits], heard=[f"_all_{receptor}[_t, _b]"],
         begin=[*(line for i, v in enumerate(states) for line in (
                    f"copy(_scratch[_k, {i}, _s, 0], _start_{v}[_b])", f"copy(_gstart_{v}[_b], _gend_{v}[_b])")),
@@ -212,5 +215,5 @@ def backward_kernel(rule: Rule, receptor: str, slope: Callable[..., Any], detach
         rows=["_N", *(x for i, x in zip(inputs, at, strict=True) if i != receptor),
               *(f"_scratch[_k, {i}, _s, _t]" for i in range(len(states))), "_y[_s]",
               *(f"_gall_{i}[_t, _b]" for i in inputs), *(f"_gstart_{v}[_b]" for v in states), *own,
-              *(f"_gall_{p}[_b]" for p in asked), "width"])
+              *(f"_gall_{p}[_b]" for p in asked), *(["_gcost[_b]"] if cost else []), "width"])
     return load_printed(text, dtype).backward  # type: ignore[no-any-return]

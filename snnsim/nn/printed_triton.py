@@ -14,7 +14,7 @@ row _other of _out and on, and whose states were kept from row _other on. Inputs
 float type, the rest is of the type of the states. Spikes can be packed: bit t % 32 of word t // 32 of _out, int32
 [ceil(T / 32), M].
 
-Division is the correctly rounded one and exp libdevice's, as in torch on CUDA, not Triton's quick ones.
+Division is the correctly rounded one and exp and log libdevice's, as in torch on CUDA, not Triton's quick ones.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def forms(dtype: str, interpret: bool) -> dict[str, str]:
     zero, one, minus = number.format(0.0), number.format(1.0), number.format(-1.0)
     return {"const": number, "add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}",
             "div": "tl.div_rn({}, {})" if dtype == "float32" else "{} / {}",  # float64 knows the exact division alone
-            "neg": f"{{}} * {minus}", "exp": "tl.exp({})" if interpret else "libdevice.exp({})", "stop": "{}",
+            "neg": f"{{}} * {minus}", "exp": "tl.exp({})" if interpret else "libdevice.exp({})",
+            "log": "tl.log({})" if interpret else "libdevice.log({})", "stop": "{}",
             "ge": "{} >= {}", "gt": "{} > {}", "le": "{} <= {}", "lt": "{} < {}", "where": "tl.where({}, {}, {})",
             "spike": f"tl.where({{}} >= {zero}, {one}, {zero})"}
 

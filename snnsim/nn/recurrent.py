@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from snnsim.nn import cuda, sparse, threads
-from snnsim.nn.compiling import uncompiled
 from snnsim.nn.cuda_recurrent import recurrent
+from snnsim.nn.eager import eager_recurrent
 from snnsim.nn.fused import KINDS, NAMES, Loop, contiguous, seed, summed
 from snnsim.nn.neuron import Neuron
 from snnsim.nn.pool import take
@@ -68,9 +68,8 @@ class Recurrent(Neuron):
     def features(self) -> int:
         return len(self.weight)
 
-    @uncompiled
-    def forward(self, x: Any, state: Sequence[torch.Tensor] | None = None) -> tuple[
-            torch.Tensor, tuple[torch.Tensor, ...]]:
+    def started(self, x: Any, state: Sequence[torch.Tensor] | None) -> tuple[
+            tuple[torch.Tensor, ...], Sequence[torch.Tensor] | None]:
         inputs = self.tensors(x)
         if inputs[0].ndim != 3 or inputs[0].shape[2] != self.features:
             raise ValueError(f"x must be [T, B, {self.features}], got {tuple(inputs[0].shape)}")
@@ -85,14 +84,30 @@ class Recurrent(Neuron):
                      for name in (*self.rule.states, "s")]
         elif not like.is_cuda and not bool(((state[n] == 0) | (state[n] == 1)).all()):
             raise ValueError("the spikes in the state, its last tensor, must be 0 or 1")
+        return inputs, state
+
+    def run(self, inputs: tuple[torch.Tensor, ...], state: Any, parameters: list[torch.Tensor], cost: Any = None) -> tuple[
+            torch.Tensor, tuple[torch.Tensor, ...]]:
+        n, like = len(self.rule.states), inputs[0][0]
+        if like.is_cuda and cost is not None:
+            return self.eager(inputs, state, parameters, cost=cost)
         if like.is_cuda:
             weight = self.weight if self.mask is None else self.weight * self.mask
             out, end = recurrent(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset, inputs[0], state[n],
-                                 state[:n], weight, self.parameters_for(inputs[0]))
+                                 state[:n], weight, parameters)
             return out, (*end, out[-1].to(cuda.STATE[like.dtype]))
-        recurrence = Recurrence(Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset),
+        recurrence = Recurrence(Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset, cost),
                                 self.receptor, self.mask)
-        return recurrence(inputs, state[n], state[:n], self.weight.to(like.dtype), self.parameters_for(inputs[0]))
+        return recurrence(inputs, state[n], state[:n], self.weight.to(like.dtype), parameters)
+
+    def eager(self, inputs: Sequence[torch.Tensor], state: Any, parameters: Sequence[torch.Tensor], **options: Any) -> tuple[
+            torch.Tensor, tuple[torch.Tensor, ...]]:
+        n, wide = len(self.rule.states), [i.to(cuda.STATE[i.dtype]) for i in inputs]
+        weight = self.weight if self.mask is None else self.weight * self.mask
+        out, after = eager_recurrent(self.rule, self.surrogate.slope, wide, state[n], state[:n], weight.to(wide[0].dtype),
+                                     parameters, receptor=self.receptor, width=self.surrogate.width,
+                                     detach_reset=self.detach_reset, **options)
+        return out.to(inputs[0].dtype), after
 
     def extra_repr(self) -> str:
         masked = "" if self.mask is None else f", {int(self.mask.sum())} synapses"
@@ -109,7 +124,8 @@ class Recurrence:
                  weight: torch.Tensor, parameters: Sequence[torch.Tensor]) -> tuple[
                      torch.Tensor, tuple[torch.Tensor, ...]]:
         """inputs [T, B, N] each, first [B, N]: the spikes before the first step, states [B, N], weight [N, N],
-        parameters that broadcast to [N]. Returns the spikes [T, B, N], and the states and spikes of the last step."""
+        parameters that broadcast to [N]. Returns the spikes [T, B, N], and the states and spikes of the last step, and with
+        a cost its sum over time, float64 [B, N]."""
         out, *end = _Recurrence.apply(self, weight, first, *inputs, *states, *parameters)  # type: ignore[no-untyped-call]
         return out, tuple(end)
 
@@ -132,10 +148,11 @@ class _Recurrence(torch.autograd.Function):
         shape, dtype, first = inputs[0].shape, inputs[0].dtype, contiguous(first)
         out, last, end = take(shape, dtype), take(shape[1:], dtype), [take(shape[1:], dtype) for _ in states]
         values, arrays = loop.values(parameters, shape[2:], dtype)
+        sums = [take(shape[1:], torch.float64)] if loop.cost else []
         ctx.synapses = of.synapses(weight)
-        kernel = forward_kernel(loop.rule, of.receptor, of.mask is not None, arrays, NAMES[dtype])
+        kernel = forward_kernel(loop.rule, of.receptor, of.mask is not None, arrays, NAMES[dtype], loop.cost)
         bad = threads.run(kernel, _threads(shape[1], shape), *map(_array, (*inputs, out, first, *states, *end)), ctx.synapses,
-                          *values)
+                          *values, *map(_array, sums))
         if any(bad):
             raise ValueError("the input, or what the recurrent synapses add to it, holds NaN or infinity")
         ctx.of, ctx.values, ctx.arrays = of, values, arrays
@@ -143,7 +160,7 @@ class _Recurrence(torch.autograd.Function):
         # the synapses may be the weight's own memory: saved, a change of it before backward is an error and no wrong gradient
         ctx.save_for_backward(weight, out, first, *inputs, *states)
         ctx.set_materialize_grads(False)
-        return (out, *end, last.copy_(out[-1]))
+        return (out, *end, last.copy_(out[-1]), *sums)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -154,8 +171,9 @@ class _Recurrence(torch.autograd.Function):
         needs = loop.split(ctx.needs_input_grad[3:])
         shape, dtype = out.shape, out.dtype
         asked = [p for p, need in zip(loop.rule.parameters, needs[2], strict=True) if need]
+        g_end, g_cost = g_end[:len(states) + 1], [g.to(dtype).contiguous() for g in g_end[len(states) + 1:] if g is not None]
         kernel = backward_kernel(loop.rule, of.receptor, loop.slope, loop.detach_reset, of.mask is not None, ctx.arrays,
-                                 frozenset(asked), NAMES[dtype])
+                                 frozenset(asked), NAMES[dtype], loop.cost if g_cost else None)
         n = _threads(-(-shape[1] // SAMPLES), shape)
         scratch = take((n, len(states), SAMPLES, shape[0], shape[2]), dtype)
         g_inputs, g_start = [take(shape, dtype) for _ in inputs], [take(shape[1:], dtype) for _ in states]
@@ -163,7 +181,7 @@ class _Recurrence(torch.autograd.Function):
         *g_states, g_last = [seed(g, shape[1:], dtype) for g in g_end]
         threads.run(kernel, n, *map(_array, (scratch, *inputs, out, first, seed(g_out, shape, dtype), g_last, *g_inputs,
                                            g_first, *states, *g_states, *g_start)), ctx.synapses, *ctx.values,
-                    *map(_array, sums.values()), KINDS[dtype](loop.width))
+                    *map(_array, sums.values()), *map(_array, g_cost), KINDS[dtype](loop.width))
         g_weight = _weight_gradient(of, g_inputs[loop.rule.inputs.index(of.receptor)], out, first)
         g_parameters = [summed(_array(sums[p]), shape[1:], *like) if p in sums else None
                         for p, like in zip(loop.rule.parameters, ctx.parameters, strict=True)]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from snnsim.rule.adjoint import Seeds, adjoint
+from snnsim.rule.purity import arguments
 from snnsim.rule.rule import Rule
 from snnsim.rule.source import FORMAT, print_lines
 from snnsim.rule.trace import Symbol, call, const, named
@@ -35,6 +37,7 @@ class Derived:
     forward: states, inputs, parameters -> states, and `s` when the rule fires.
     backward: the same, and the adjoints g_<state> and g_s of the results -> adjoints of inputs, states, parameters.
     The output of a rule that never fires is its last state; its adjoint is g_out.
+    With a cost, forward gives `cost` too, and its adjoint is _gcost.
     """
 
     forward: Step
@@ -42,9 +45,10 @@ class Derived:
 
 
 def derive(rule: Rule, surrogate: Surrogate, detach_reset: bool = False,
-           forms: Mapping[str, str] = FORMAT) -> Derived:
+           forms: Mapping[str, str] = FORMAT, cost: Callable[..., Any] | None = None) -> Derived:
     """Trace the rule once and derive its adjoint. `surrogate(margin, width)` is d spike / d margin; `forms` says how each
-    operation is written."""
+    operation is written. `cost` takes states before the decision, the spike s, a constant there, and parameters, by name:
+    what a step adds to a sum beside the rule."""
     states = [named(n) for n in rule.states]
     inputs = [named(n) for n in rule.inputs]
     parameters = [named(n) for n in rule.parameters]
@@ -62,6 +66,11 @@ def derive(rule: Rule, surrogate: Surrogate, detach_reset: bool = False,
         outputs = {**dict(zip(rule.states, held, strict=True)), "out": held[-1]}
 
     seeds: Seeds = [(value, named(f"g_{name}")) for name, value in outputs.items()]
+    if cost is not None:
+        seen = {**dict(zip(rule.states, held, strict=True)), "s": Symbol("stop", (outputs["s"],)),
+                **dict(zip(rule.parameters, parameters, strict=True))}
+        outputs["cost"] = _symbol(cost(*[seen[name] for name in arguments(cost, "penalty")]))
+        seeds.append((outputs["cost"], named("_gcost")))
     found = adjoint(seeds, slope)
     gradients = {f"g_{v.name}": found.get(id(v), const(0.0)) for v in (*inputs, *states, *parameters)}
     forward_lines, forward_results = print_lines(tuple(outputs.values()), forms=forms)

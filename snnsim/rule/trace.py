@@ -1,6 +1,6 @@
 """Run a rule's functions on symbols and keep what they did: a graph over a dozen operations.
 
-A rule's functions know only floats and the two names `exp` and `where`. Given symbols instead of floats they leave
+A rule's functions know only floats and the names `exp`, `log` and `where`. Given symbols instead of floats they leave
 a trace; given floats, arrays or tensors they compute. So one definition serves the oracle, torch and every kernel.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 COMPARISONS = ("ge", "gt", "le", "lt")
-OPERATIONS = {"add": 2, "sub": 2, "mul": 2, "div": 2, "power": 2, "neg": 1, "exp": 1, "where": 3,
+OPERATIONS = {"add": 2, "sub": 2, "mul": 2, "div": 2, "power": 2, "neg": 1, "exp": 1, "log": 1, "where": 3,
               "ge": 2, "gt": 2, "le": 2, "lt": 2}
 
 
@@ -46,7 +46,7 @@ class Symbol:
         raise TypeError("a rule cannot branch on a value (if, and, or, not, a < b < c): write where(condition, a, b)")
 
     def __float__(self) -> float:
-        raise TypeError("a rule cannot turn a value into a Python number: use + - * /, exp, where and comparisons")
+        raise TypeError("a rule cannot turn a value into a Python number: use + - * /, exp, log, where and comparisons")
 
 
 def const(value: float) -> Symbol:
@@ -94,6 +94,13 @@ def exp(x: Any) -> Any:
     if isinstance(x, Symbol):
         return Symbol("exp", (x,))
     return sys.modules["torch"].exp(x) if _is_tensor(x) else np.exp(x)
+
+
+def log(x: Any) -> Any:
+    """The natural logarithm of x, for a float, an array, a tensor or a symbol. Clamp x above 0 where it could leave there."""
+    if isinstance(x, Symbol):
+        return Symbol("log", (x,))
+    return sys.modules["torch"].log(x) if _is_tensor(x) else np.log(x)
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:

@@ -9,17 +9,22 @@ import snnsim.nn as nn
 from snnsim import neurons
 
 NEURONS: dict[str, Callable[..., Any]] = {"lif": neurons.LIF, "if": neurons.IF, "cuba": neurons.CubaLIF,
-                                          "adaptive": neurons.AdaptiveLIF}
+                                          "adaptive": neurons.AdaptiveLIF, "mpr": neurons.MPRLIF}
 
 
 def _neuron(model: str = "lif", surrogate: str = "atan", width: float | None = None, detach_reset: bool = False,
-            **values: Any) -> nn.Neuron:
-    return nn.Neuron(_model(model, values), surrogate=surrogate, width=width, detach_reset=detach_reset)
+            rmp: int | None = None, **values: Any) -> nn.Neuron:
+    return nn.Neuron(_model(model, values), surrogate=surrogate, width=width, detach_reset=detach_reset, penalty=_penalty(rmp))
 
 
 def _recurrent(features: int, bias: bool = False, model: str = "lif", surrogate: str = "atan", width: float | None = None,
-               detach_reset: bool = False, **values: Any) -> nn.Recurrent:
-    return nn.Recurrent(_model(model, values), features, bias=bias, surrogate=surrogate, width=width, detach_reset=detach_reset)
+               detach_reset: bool = False, rmp: int | None = None, **values: Any) -> nn.Recurrent:
+    return nn.Recurrent(_model(model, values), features, bias=bias, surrogate=surrogate, width=width, detach_reset=detach_reset,
+                        penalty=_penalty(rmp))
+
+
+def _penalty(rmp: int | None) -> nn.RMP | None:
+    return None if rmp is None else nn.RMP(rmp)
 
 
 def _model(model: str, values: Mapping[str, Any]) -> Any:

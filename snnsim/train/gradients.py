@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from snnsim.nn import checkpointed, truncated
+from snnsim.nn import Neuron, checkpointed, penalties, truncated
 from snnsim.train.recipe import TrainRecipe
 
 
-def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe: TrainRecipe,
-                  weight: float = 1.0) -> tuple[float, torch.Tensor]:
-    """Add the gradients of weight times the mean cross-entropy to the parameters' `.grad`.
+def penalised(net: torch.nn.Module) -> bool:
+    """Whether a layer of the net has a penalty of its potentials."""
+    return any(isinstance(m, Neuron) and m.penalty is not None for m in net.modules())
 
-    Returns the mean cross-entropy, and the mean of the net's output over the steps, [B, classes].
+
+def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe: TrainRecipe,
+                  weight: float = 1.0, penalty: float | None = None) -> tuple[float, torch.Tensor, float]:
+    """Add the gradients of weight times the mean cross-entropy to the parameters' `.grad`; of that plus `penalty` times the
+    total of the layers' penalties, where it is a number.
+
+    Returns the mean cross-entropy, the mean of the net's output over the steps, [B, classes], and the penalties' total, 0
+    where they are not asked for.
     """
     scores: list[torch.Tensor] = []
 
@@ -23,10 +31,13 @@ def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe:
         scores.append(torch.as_tensor(out).flatten(2).mean(0))
         return cross_entropy(scores[0], label, label_smoothing=recipe.label_smoothing)
 
-    if recipe.truncate_steps:
-        value = truncated(net, batch, recipe.truncate_steps, loss, weight)
-    else:
-        out, _ = checkpointed(net, batch, recipe.checkpoint_steps) if recipe.checkpoint_steps else net(batch)
-        value = loss(out)
-        (value * weight).backward()
-    return float(value.detach()), scores[0].detach()
+    with nullcontext() if penalty is None else penalties() as found:
+        if recipe.truncate_steps:
+            value = truncated(net, batch, recipe.truncate_steps, loss, weight, penalty)
+        else:
+            out, _ = checkpointed(net, batch, recipe.checkpoint_steps) if recipe.checkpoint_steps else net(batch)
+            value = loss(out)
+    total = torch.zeros(()) if found is None else found.total()
+    if not recipe.truncate_steps:
+        ((value if penalty is None else value + penalty * total) * weight).backward()
+    return float(value.detach()), scores[0].detach(), float(total.detach())

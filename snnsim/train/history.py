@@ -12,7 +12,8 @@ class Epoch:
 
     loss, accuracy: mean over the samples as they were trained on. validation_*: on the validation split, in
     evaluation mode (nan without one). rates: spikes per neuron and step of each hidden layer on the validation split
-    (or the training batches without one). seconds: wall clock.
+    (or the training batches without one). seconds: wall clock. penalty: mean total of the layers' penalties, as it stands
+    before it is multiplied; 0 where no layer has one.
     """
 
     epoch: int
@@ -23,6 +24,7 @@ class Epoch:
     rates: tuple[float, ...]
     learning_rate: float
     seconds: float
+    penalty: float = 0.0
 
 
 @dataclass

@@ -26,9 +26,10 @@ from snnsim.progress import Bar, bar
 from snnsim.train import checkpoint as files
 from snnsim.train import memory, processes
 from snnsim.train.evaluation import batches, bin_batch, evaluate, firing_rates, scores
-from snnsim.train.gradients import backpropagate
+from snnsim.train.gradients import backpropagate, penalised
 from snnsim.train.history import Epoch, History
 from snnsim.train.recipe import TrainRecipe
+from snnsim.train.schedule import strength
 
 
 def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | None = None, clip: bool = False,
@@ -51,6 +52,9 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     last good moment is kept); MemoryError, before anything is trained, when `forecast` finds that memory will not do.
     """
     recipe, time = _planned(train, dt, steps, clip, options)
+    if recipe.penalty and not penalised(net):
+        raise ValueError(f"penalty={recipe.penalty:g} counts nothing, as no layer has a penalty: call "
+                         "snnsim.nn.set_penalty(net, snnsim.nn.RMP()), or give a layer of a recipe rmp = 2")
     prepare(net, train, time)
     processes.agree("their options or data: start all with the same", recipe, time, train.labels.tobytes())
     processes.share_weights(net)
@@ -121,7 +125,8 @@ class Run:
         self.kept = {k: v.clone() for k, v in net.state_dict().items()}
         self.history = History()
         self.epoch = self.batch = self.step = self.seen = self.correct = 0
-        self.loss = self.seconds = 0.0
+        self.loss = self.penalty = self.seconds = 0.0
+        self.penalised = penalised(net)
         self.saved = clock.monotonic()
         if checkpoint is not None:
             path = Path(checkpoint)
@@ -172,10 +177,11 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(total)
         self.optimizer.zero_grad(set_to_none=True)
-        loss, logits = backpropagate(self.net, batch, label, self.recipe, part.weight)
+        k = strength(self.recipe.penalty_schedule, self.recipe.penalty, self.step / total) if self.penalised else None
+        loss, logits, penalty = backpropagate(self.net, batch, label, self.recipe, part.weight, k)
         right = int((logits.argmax(1) == label).sum()) if part.weight else 0
-        mean, correct = processes.totals(loss * part.weight, right)
-        if not math.isfinite(mean):
+        mean, cost, correct = processes.totals(loss * part.weight, penalty * part.weight, right)
+        if not math.isfinite(mean + cost):
             raise ValueError(f"the loss is {mean} in epoch {self.epoch + 1}, batch {self.batch + 1}: lower "
                              "learning_rate, or set clip_gradient")
         processes.add_gradients(self.net)
@@ -185,6 +191,7 @@ class Run:
         self.step += 1
         self.seen += part.whole
         self.loss += mean * part.whole
+        self.penalty += cost * part.whole
         self.correct += int(correct)
         if self.average:
             keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
@@ -206,10 +213,11 @@ class Run:
             weights = {k: v.clone() for k, v in self.net.state_dict().items()}
         self.seconds += clock.monotonic() - began
         self.history.epochs.append(Epoch(self.epoch, self.loss / self.seen, self.correct / self.seen, loss, accuracy,
-                                         rates, self.optimizer.param_groups[0]["lr"], self.seconds))
+                                         rates, self.optimizer.param_groups[0]["lr"], self.seconds, self.penalty / self.seen))
         if math.isnan(loss) or self.history.chosen < 0 or loss <= self.history.best.validation_loss:
             self.history.chosen, self.kept = len(self.history.epochs) - 1, weights
-        self.epoch, self.batch, self.seen, self.correct, self.loss, self.seconds = self.epoch + 1, 0, 0, 0, 0.0, 0.0
+        self.epoch, self.batch, self.seen, self.correct = self.epoch + 1, 0, 0, 0
+        self.loss = self.penalty = self.seconds = 0.0
         if self.path is not None:
             self.save()
 
@@ -248,7 +256,8 @@ class Run:
             tensors |= {f"optimizer.{name}:{k}": v for k, v in self.optimizer.state[p].items()}
         files.write(self.path, tensors, {
             "epoch": self.epoch, "batch": self.batch, "step": self.step, "seen": self.seen, "correct": self.correct,
-            "loss": self.loss, "seconds": self.seconds, "recipe": asdict(self.recipe), "time": asdict(self.time),
+            "loss": self.loss, "penalty": self.penalty, "seconds": self.seconds,
+            "recipe": asdict(self.recipe), "time": asdict(self.time),
             "history": self.history.to_dict()})
         self.saved = clock.monotonic()
 
@@ -269,6 +278,7 @@ class Run:
                 self.optimizer.state[p] = state
         self.epoch, self.batch, self.step = d["epoch"], d["batch"], d["step"]
         self.seen, self.correct, self.loss, self.seconds = d["seen"], d["correct"], d["loss"], d["seconds"]
+        self.penalty = d["penalty"]
         self.history = History.from_dict(d["history"])
 
 

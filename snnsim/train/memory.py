@@ -18,7 +18,7 @@ from snnsim.datasets import EventDataset
 from snnsim.network import TimeBase
 from snnsim.nn import POOL, set_dt
 from snnsim.train.evaluation import bin_batch, scores
-from snnsim.train.gradients import backpropagate
+from snnsim.train.gradients import backpropagate, penalised
 from snnsim.train.recipe import TrainRecipe
 
 TRIED = 8  # samples
@@ -111,7 +111,7 @@ def _fitting_steps(net: torch.nn.Module, train: EventDataset, time: TimeBase, re
     """The longest chunk of a half, a quarter, ... of the steps with which it fits; 0 when there is none."""
     steps = (time.steps or 1) // 2
     while steps:
-        options: Mapping[str, int] = {"checkpoint_steps": 0, "truncate_steps": 0, name: steps}
+        options: Mapping[str, Any] = {"checkpoint_steps": 0, "truncate_steps": 0, name: steps}
         try:
             if expect(net, train, time, replace(recipe, **options), processes).bytes <= share:
                 return steps
@@ -130,7 +130,7 @@ def _peak(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: Tra
     with torch.random.fork_rng(devices=[]), _Ledger() as ledger:
         batch = bin_batch([r.events for r in chosen], train, time)
         ledger.count(sum(int(getattr(batch, a).nbytes) for a in ("indptr", "indices", "values")))
-        backpropagate(trial, batch, torch.tensor([r.label for r in chosen]), recipe)
+        backpropagate(trial, batch, torch.tensor([r.label for r in chosen]), recipe, penalty=1.0 if penalised(trial) else None)
         trial.eval()
         with torch.no_grad():  # after each epoch, beside what the pool has kept
             scores(trial, batch, recipe.chunk)

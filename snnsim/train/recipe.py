@@ -5,7 +5,8 @@
     [defaults.KIND]   what every layer of a kind has that does not say it itself; a kind there puts another in its place
     [[layer]]   kind = "conv2d" | "linear" | "sum_pool2d" | "avg_pool2d" | "max_pool2d" | "batch_norm1d" | "batch_norm2d" |
                 "neuron" | "recurrent" | "flatten" | "dropout" | "readout"
-    [train]     epochs, batch_size, learning_rate, weight_decay, warmup, label_smoothing, average, seed
+    [train]     epochs, batch_size, learning_rate, weight_decay, warmup, label_smoothing, average, penalty, penalty_schedule,
+                seed
 
 Every key is optional but data.name and the layers; unknown keys are refused, so that a misspelt one is not ignored.
 """
@@ -17,7 +18,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from snnsim.network import TimeBase
-from snnsim.rule import finite
+from snnsim.rule import finite, one_of
+from snnsim.train.schedule import SCHEDULES
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class TrainRecipe:
     kept in place of the last weights (0: none); clip_gradient: largest norm of the gradient (0: no limit).
     checkpoint_steps: what a batch needs of memory grows with this many steps alone, for one more forward pass (0: with all);
     truncate_steps: the same, with gradients that end at the start of each chunk of so many steps (0: they do not).
+    penalty: how much the penalty of the layers that have one counts beside the loss at most (None: 0.1), and
+    penalty_schedule: how that goes with the training, see `snnsim.train.schedule`.
     """
 
     epochs: int = 10
@@ -59,6 +63,8 @@ class TrainRecipe:
     clip_gradient: float = 0.0
     checkpoint_steps: int = 0
     truncate_steps: int = 0
+    penalty: float | None = None
+    penalty_schedule: str = "up-down"
     seed: int = 0
 
     @property
@@ -77,6 +83,9 @@ class TrainRecipe:
                 raise ValueError(f"train.{name} must be a whole number, at least 0, got {value!r}")
         if self.checkpoint_steps and self.truncate_steps:
             raise ValueError("give train.checkpoint_steps or train.truncate_steps, not both")
+        if self.penalty is not None:
+            finite("train.penalty", self.penalty, at_least=0.0)
+        one_of("train.penalty_schedule", self.penalty_schedule, SCHEDULES)
         finite("train.learning_rate", self.learning_rate, above=0.0)
         for name in ("weight_decay", "warmup", "label_smoothing", "average", "clip_gradient"):
             finite(f"train.{name}", getattr(self, name), at_least=0.0)
