@@ -181,6 +181,8 @@ class _Walk:
             recurrent = (_array(module.weight) * gain.reshape(-1, 1)).astype(dtype)
             bias = None if module.bias is None else (_array(module.bias) * gain.reshape(-1)).astype(dtype)
             self.projections.append(Projection(target, target, (Dense(recurrent),), bias, delay=1, receptor=module.receptor))
+        if isinstance(module, nn.Astrocytes):
+            self.projections.append(Projection(target, target, module.maps(dtype), delay=1, receptor=module.receptor))
         self.maps, self.bias, self.factor = [], None, np.ones(())
 
     def finish(self) -> str:

@@ -2,6 +2,8 @@
 
 from snnsim.nn import waiting  # noqa: F401, I001  # the first to load torch, if nobody has
 
+from snnsim.neurons.territory import territories
+from snnsim.nn.astrocytes import Astrocytes
 from snnsim.nn.chunks import checkpointed, truncated
 from snnsim.nn.convert import from_snntorch, from_spikingjelly
 from snnsim.nn.eager import eager
@@ -12,6 +14,6 @@ from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.sequential import Sequential, Stateful
 from snnsim.nn.surrogate import SURROGATES, Surrogate
 
-__all__ = ["POOL", "SURROGATES", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Flatten", "Linear",
-           "MaxPool2d", "Neuron", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate", "checkpointed",
-           "eager", "from_snntorch", "from_spikingjelly", "set_dt", "truncated"]
+__all__ = ["POOL", "SURROGATES", "Astrocytes", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Flatten",
+           "Linear", "MaxPool2d", "Neuron", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate",
+           "checkpointed", "eager", "from_snntorch", "from_spikingjelly", "set_dt", "territories", "truncated"]

@@ -19,7 +19,8 @@ from snnsim.rule import Neuron as Spec
 from snnsim.rule import Rule, finite, one_of
 
 Kind = Literal["unit", "positive", "free", "clipped"]
-KINDS_OF: dict[str, Kind] = {"decay": "unit", "keep": "unit", "rho": "unit", "theta": "positive", "beta": "positive"}
+KINDS_OF: dict[str, Kind] = {"decay": "unit", "keep": "unit", "rho": "unit", "theta": "positive", "beta": "positive",
+                             "steep": "positive", "a0": "free", "eta": "free"}
 
 
 class Neuron(Stateful):

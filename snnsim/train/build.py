@@ -7,19 +7,33 @@ from typing import Any
 
 import snnsim.nn as nn
 from snnsim import neurons
+from snnsim.neurons.time_constants import time_constants
 
 NEURONS: dict[str, Callable[..., Any]] = {"lif": neurons.LIF, "if": neurons.IF, "cuba": neurons.CubaLIF,
-                                          "adaptive": neurons.AdaptiveLIF}
+                                          "adaptive": neurons.AdaptiveLIF, "amlif": neurons.AMLIF}
 
 
 def _neuron(model: str = "lif", surrogate: str = "atan", width: float | None = None, detach_reset: bool = False,
-            **values: Any) -> nn.Neuron:
-    return nn.Neuron(_model(model, values), surrogate=surrogate, width=width, detach_reset=detach_reset)
+            learn: Any = (), shape: Any = (), **values: Any) -> nn.Neuron:
+    return nn.Neuron(_model(model, values), surrogate=surrogate, width=width, detach_reset=detach_reset, learn=learn,
+                     shape=shape)
 
 
 def _recurrent(features: int, bias: bool = False, model: str = "lif", surrogate: str = "atan", width: float | None = None,
-               detach_reset: bool = False, **values: Any) -> nn.Recurrent:
-    return nn.Recurrent(_model(model, values), features, bias=bias, surrogate=surrogate, width=width, detach_reset=detach_reset)
+               detach_reset: bool = False, learn: Any = (), shape: Any = (), **values: Any) -> nn.Recurrent:
+    return nn.Recurrent(_model(model, values), features, bias=bias, surrogate=surrogate, width=width,
+                        detach_reset=detach_reset, learn=learn, shape=shape)
+
+
+def _astrocytes(neurons: Any, size: Any, surrogate: str = "atan", width: float | None = None, detach_reset: bool = False,
+                learn: Any = (), shape: Any = (), **values: Any) -> nn.Astrocytes:
+    groups = nn.territories(_shape(neurons), _shape(size))
+    return nn.Astrocytes(_model("amlif", {**values, "territory": True}), groups, surrogate=surrogate, width=width,
+                         detach_reset=detach_reset, learn=learn, shape=shape)
+
+
+def _shape(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _model(model: str, values: Mapping[str, Any]) -> Any:
@@ -38,20 +52,40 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "avg_pool2d": lambda kernel, stride=None: nn.AvgPool2d(kernel, stride),
     "max_pool2d": lambda kernel, stride=None: nn.MaxPool2d(kernel, stride),
     "batch_norm1d": lambda features: nn.BatchNorm1d(features), "batch_norm2d": lambda channels: nn.BatchNorm2d(channels),
-    "neuron": _neuron, "recurrent": _recurrent, "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
+    "neuron": _neuron, "recurrent": _recurrent, "astrocytes": _astrocytes,
+    "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
     "readout": lambda tau=20.0: nn.Readout(tau=tau)}
 
 
 def build(layers: Iterable[Mapping[str, Any]]) -> nn.Sequential:
     """The net that the [[layer]] tables of a recipe describe. ValueError that names the layer and its fault."""
-    modules = []
+    modules: list[Any] = []
     for i, layer in enumerate(layers):
         options = dict(layer)
         kind = options.pop("kind", None)
         if kind not in LAYERS:
             raise ValueError(f"layer {i}: kind must be one of {', '.join(LAYERS)}, got {kind!r}")
         try:
-            modules.append(LAYERS[kind](**options))
+            modules.append(LAYERS[kind](**_spread(options, modules)))
         except (TypeError, ValueError) as e:
             raise ValueError(f"layer {i} ({kind}): {e}") from None
     return nn.Sequential(*modules)
+
+
+def _spread(options: Mapping[str, Any], before: list[Any]) -> dict[str, Any]:
+    """The options with an array for each time constant that is a table such as {spacing = "log", low = 5.0, high = 500.0}:
+    one value a neuron of `features`, or of the Linear before, or one a channel of the Conv2d before."""
+    found: dict[str, Any] = dict(options)
+    for name, value in options.items():
+        if name.startswith("tau") and isinstance(value, Mapping):
+            table = dict(value)
+            shape = table.pop("shape", None)
+            if shape is None and "features" in options:
+                shape = options["features"]
+            for layer in reversed(before):
+                if shape is None and isinstance(layer, (nn.Linear, nn.Conv2d)):
+                    shape = layer.out_features if isinstance(layer, nn.Linear) else (layer.out_channels, 1, 1)
+            if shape is None:
+                raise ValueError(f"{name} is a table, but no linear or conv2d layer stands before it: give it shape = [N]")
+            found[name] = time_constants(_shape(shape), **table)
+    return found
