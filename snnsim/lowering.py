@@ -85,6 +85,9 @@ class _Walk:
                 self.shape = (int(np.prod(self.shape)),)
             case nn.Dropout():
                 pass
+            case nn.ELM():
+                raise ValueError(f"{label} cannot be lowered: it is not a spiking rule, as its memories pass a perceptron and "
+                                 "its output is a number at every step")
             case _:
                 raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, SumPool2d, AvgPool2d, "
                                  "Flatten, batch norm after a linear map, dropout and neurons")

@@ -7,6 +7,7 @@ from snnsim.nn.astrocytes import Astrocytes
 from snnsim.nn.chunks import checkpointed, truncated
 from snnsim.nn.convert import from_snntorch, from_spikingjelly
 from snnsim.nn.eager import eager
+from snnsim.nn.elm import ELM, branch_windows
 from snnsim.nn.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, SumPool2d
 from snnsim.nn.neuron import Neuron, Readout, set_dt
 from snnsim.nn.pool import POOL
@@ -14,6 +15,7 @@ from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.sequential import Sequential, Stateful
 from snnsim.nn.surrogate import SURROGATES, Surrogate
 
-__all__ = ["POOL", "SURROGATES", "Astrocytes", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Flatten",
-           "Linear", "MaxPool2d", "Neuron", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate",
-           "checkpointed", "eager", "from_snntorch", "from_spikingjelly", "set_dt", "territories", "truncated"]
+__all__ = ["ELM", "POOL", "SURROGATES", "Astrocytes", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout",
+           "Flatten", "Linear", "MaxPool2d", "Neuron", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d",
+           "Surrogate", "branch_windows", "checkpointed", "eager", "from_snntorch", "from_spikingjelly", "set_dt",
+           "territories", "truncated"]

@@ -171,10 +171,11 @@ class Readout(Neuron):
 
 
 def set_dt(module: torch.nn.Module, dt: float) -> None:
-    """Tell every layer of neurons in the module the length of a step, in ms."""
+    """Tell every layer in the module that asks for it the length of a step, in ms."""
     for m in module.modules():
-        if isinstance(m, Neuron):
-            m.set_dt(dt)
+        tell = getattr(m, "set_dt", None) if isinstance(m, Stateful) else None
+        if tell is not None:
+            tell(dt)
 
 
 _RANGE = {"unit": "between 0 and 1", "positive": "above 0"}

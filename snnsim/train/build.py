@@ -32,6 +32,12 @@ def _astrocytes(neurons: Any, size: Any, surrogate: str = "atan", width: float |
                          detach_reset=detach_reset, learn=learn, shape=shape)
 
 
+def _elm(inputs: int, outputs: int, memories: int, branches: int | None = None, synapses: int = 100, interleave: bool = False,
+         **options: Any) -> nn.ELM:
+    routing = None if branches is None else nn.branch_windows(inputs, branches, synapses, interleave)
+    return nn.ELM(inputs, outputs, memories, routing=routing, **options)
+
+
 def _shape(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -53,7 +59,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "max_pool2d": lambda kernel, stride=None: nn.MaxPool2d(kernel, stride),
     "batch_norm1d": lambda features: nn.BatchNorm1d(features), "batch_norm2d": lambda channels: nn.BatchNorm2d(channels),
     "neuron": _neuron, "recurrent": _recurrent, "astrocytes": _astrocytes,
-    "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
+    "elm": _elm, "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
     "readout": lambda tau=20.0: nn.Readout(tau=tau)}
 
 
