@@ -85,6 +85,9 @@ class _Walk:
                 self.shape = (int(np.prod(self.shape)),)
             case nn.Dropout():
                 pass
+            case nn.ELM():
+                raise ValueError(f"{label} cannot be lowered: it is not a spiking rule, as its memories pass a perceptron and "
+                                 "its output is a number at every step")
             case _:
                 raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, SumPool2d, AvgPool2d, "
                                  "Flatten, batch norm after a linear map, dropout and neurons")
@@ -181,6 +184,8 @@ class _Walk:
             recurrent = (_array(module.weight) * gain.reshape(-1, 1)).astype(dtype)
             bias = None if module.bias is None else (_array(module.bias) * gain.reshape(-1)).astype(dtype)
             self.projections.append(Projection(target, target, (Dense(recurrent),), bias, delay=1, receptor=module.receptor))
+        if isinstance(module, nn.Astrocytes):
+            self.projections.append(Projection(target, target, module.maps(dtype), delay=1, receptor=module.receptor))
         self.maps, self.bias, self.factor = [], None, np.ones(())
 
     def finish(self) -> str:

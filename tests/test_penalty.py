@@ -14,7 +14,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 import snnsim.nn as nn
-from snnsim.neurons import LI, LIF, MPRLIF, AdaptiveLIF, PscExp
+from snnsim.neurons import AMLIF, LI, LIF, MPRLIF, AdaptiveLIF, PscExp
 from snnsim.nn import printed, printed_recurrent, rmp
 from snnsim.nn.eager import eager_recurrent
 from snnsim.nn.fused import Loop
@@ -112,8 +112,8 @@ def test_kernels_without_a_penalty_are_the_same_text(monkeypatch: pytest.MonkeyP
     loaded: list[str] = []
     monkeypatch.setattr(printed_recurrent, "load_printed", lambda text, dtype: (loaded.append(text), printed)[1])
     monkeypatch.setattr(printed, "forward", None, raising=False)
-    printed_recurrent.forward_kernel.__wrapped__(rule, "x", False, some, "float32")
-    printed_recurrent.forward_kernel.__wrapped__(rule, "x", False, some, "float32", of_everything)
+    printed_recurrent.forward_kernel.__wrapped__(rule, "x", "dense", some, "float32")
+    printed_recurrent.forward_kernel.__wrapped__(rule, "x", "dense", some, "float32", of_everything)
     # what a cost adds are lines of its own and arguments at the end: without them the text is the plain one
     for plain, paid in (texts[0], loaded):
         assert "cost" not in plain
@@ -154,6 +154,20 @@ def test_a_recurrent_layer_equals_the_eager_loop(masked: bool) -> None:
         out, end = Recurrence(Loop(rule, ATAN, cost=cost), "x", mask)([x], first, [v], weight, parameters)
         expected, wanted = eager_recurrent(rule, ATAN, [x], first, [v], weight, parameters, cost=cost)
         same(leaves, 1e-12, [out, *end], [expected, *wanted], ["x", "v", "weight", *rule.parameters], mask)
+
+
+def test_territories_equal_the_eager_loop() -> None:
+    torch.manual_seed(3)
+    layer = nn.Astrocytes(AMLIF(territory=True, theta=0.5), np.arange(9) // 4, penalty=nn.RMP(2), dt=1.0)
+    x, g, found = torch.rand(17, 2, 9, dtype=torch.float64), [], []
+    for run in (layer.run, layer.eager):
+        leaf = x.clone().requires_grad_()
+        inputs, state = layer.started(leaf, None)
+        out, after = run(inputs, state, layer.parameters_for(leaf), cost=layer._cost)
+        found.append([out, *after])
+        g.append(*torch.autograd.grad(out.sum() + 0.3 * after[-1].sum(), leaf))
+    assert all(float((a - b).detach().abs().max()) < 1e-12 for a, b in zip(*found, strict=True)) and found[0][0].any()
+    assert float((g[0] - g[1]).abs().max()) < 1e-12 * float(g[1].abs().max())
 
 
 def net_of(**options: Any) -> nn.Sequential:

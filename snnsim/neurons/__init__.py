@@ -2,6 +2,7 @@
 
 from snnsim.neurons.adaptive import AdaptiveLIF
 from snnsim.neurons.adex import AdEx
+from snnsim.neurons.astrocyte import AMLIF
 from snnsim.neurons.cond_exp import CondExp
 from snnsim.neurons.cuba import CubaLIF
 from snnsim.neurons.integrate import IF
@@ -12,6 +13,7 @@ from snnsim.neurons.psc_alpha import PscAlpha
 from snnsim.neurons.psc_delta import PscDelta
 from snnsim.neurons.psc_exp import PscExp
 from snnsim.neurons.readout import LI
+from snnsim.neurons.territory import Astrocyte
 
-__all__ = ["IF", "LI", "LIF", "MPRLIF", "AdEx", "AdaptiveLIF", "CondExp", "CubaLIF", "Izhikevich", "PscAlpha", "PscDelta",
-           "PscExp"]
+__all__ = ["AMLIF", "IF", "LI", "LIF", "MPRLIF", "AdEx", "AdaptiveLIF", "Astrocyte", "CondExp", "CubaLIF", "Izhikevich",
+           "PscAlpha", "PscDelta", "PscExp"]

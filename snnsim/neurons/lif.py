@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from snnsim.neurons.each import each, positive
 from snnsim.rule import Neuron, Rule, finite, one_of, where
 
 
@@ -51,7 +51,7 @@ RULES = {
 }
 
 
-def decay_of(tau: float | NDArray[np.float64], dt: float, decay: str) -> NDArray[np.float64]:
+def decay_of(tau: ArrayLike, dt: float, decay: str) -> NDArray[np.float64]:
     """The factor that a leaky state keeps over one step: exp(-dt/tau), or 1 - dt/tau for the Euler form.
 
     tau and dt in ms. ValueError when the Euler form would overshoot (tau < dt).
@@ -73,20 +73,22 @@ class LIF(Neuron):
         decay = exp(-dt / tau), or 1 - dt / tau with decay="euler"
 
     tau: membrane time constant, ms (above 0; math.inf gives no leak); theta: threshold (above 0), in the unit of the
-    membrane. Errors: ValueError that names the argument.
+    membrane. Each is one number, or an array that fits the layer, one value a neuron or a channel (see `time_constants`).
+    Errors: ValueError that names the argument.
     """
 
-    tau: float = 20.0
-    theta: float = 1.0
+    tau: ArrayLike = 20.0
+    theta: ArrayLike = 1.0
     reset: Literal["soft", "hard", "none"] = "soft"
     decay: Literal["exponential", "euler"] = "exponential"
 
     def __post_init__(self) -> None:
-        if self.tau != math.inf:
-            finite("tau", self.tau, above=0.0)
-        finite("theta", self.theta, above=0.0)
+        positive("tau", self.tau, infinite=True)
+        positive("theta", self.theta)
         one_of("reset", self.reset, RULES)
         one_of("decay", self.decay, ("exponential", "euler"))
+        object.__setattr__(self, "tau", each(self.tau))
+        object.__setattr__(self, "theta", each(self.theta))
 
     @property
     def rule(self) -> Rule:

@@ -22,7 +22,8 @@ from snnsim.rule import Neuron as Spec
 from snnsim.rule import Rule, finite, one_of
 
 Kind = Literal["unit", "positive", "free", "clipped"]
-KINDS_OF: dict[str, Kind] = {"decay": "unit", "keep": "unit", "rho": "unit", "theta": "positive", "beta": "positive"}
+KINDS_OF: dict[str, Kind] = {"decay": "unit", "keep": "unit", "rho": "unit", "theta": "positive", "beta": "positive",
+                             "steep": "positive", "a0": "free", "eta": "free"}
 
 
 class Neuron(Stateful):
@@ -211,10 +212,11 @@ class Readout(Neuron):
 
 
 def set_dt(module: torch.nn.Module, dt: float) -> None:
-    """Tell every layer of neurons in the module the length of a step, in ms."""
+    """Tell every layer in the module that asks for it the length of a step, in ms."""
     for m in module.modules():
-        if isinstance(m, Neuron):
-            m.set_dt(dt)
+        tell = getattr(m, "set_dt", None) if isinstance(m, Stateful) else None
+        if tell is not None:
+            tell(dt)
 
 
 def set_penalty(module: torch.nn.Module, penalty: Penalty | Callable[..., Any] | None) -> None:

@@ -8,8 +8,9 @@ Samples do not touch each other, so each goes through all steps by itself: its s
 send is a few rows of W. Backwards SAMPLES go together, so that W passes through the cache once for all of them. x, out
 and their gradients are [T, B, N], states and `first`, the spikes before the first step, [B, N]; a parameter is a scalar or
 [N], its gradient float64 [B, N]; scratch is [threads, states, SAMPLES, T, N]. synapses: (W by source, W), both [N, N]; or
-(offsets, targets, weights) by source, where W is masked. Sums run over the sources in their order.
-With a cost, forward takes its sums [B, N] as one more argument, and backward their gradient before width.
+(offsets, targets, weights) by source, where W is masked; or (group of each neuron, 1 / size of each group),
+where W takes means over groups. Sums run over the sources in their order. With a cost, forward takes its sums [B, N] as one
+more argument, and backward their gradient before width.
 """
 
 from __future__ import annotations
@@ -119,6 +120,35 @@ def back(_y, _g, _synapses):
             _y[_s, _i] = _sum
 '''
 
+GROUPED = '''
+
+@njit(error_model="numpy")
+def send(_y, _list, _n, _synapses):
+    _group, _share = _synapses
+    _sums = np.zeros(_share.size, _share.dtype)
+    for _k in range(_n):
+        _sums[_group[_list[_k]]] += F(1.0)
+    for _i in range(_sums.size):
+        _sums[_i] *= _share[_i]
+    for _i in range(_y.size):
+        _y[_i] += _sums[_group[_i]]
+'''
+
+GROUPED_BACK = '''
+
+@njit(error_model="numpy")
+def back(_y, _g, _synapses):
+    _group, _share = _synapses
+    for _s in range(len(_y)):
+        _sums = np.zeros(_share.size, _share.dtype)
+        for _i in range(_y.shape[1]):
+            _sums[_group[_i]] += _g[_s, _i]
+        for _i in range(_y.shape[1]):
+            _y[_s, _i] = _share[_group[_i]] * _sums[_group[_i]]
+'''
+
+FORMS = {"dense": (DENSE, DENSE_BACK), "masked": (MASKED, MASKED_BACK), "grouped": (GROUPED, GROUPED_BACK)}
+
 FORWARD = '''
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -175,13 +205,13 @@ def backward(_k, _of, _scratch, {arguments}, width):
 
 
 @cache
-def forward_kernel(rule: Rule, receptor: str, masked: bool, arrays: frozenset[str], dtype: str,
+def forward_kernel(rule: Rule, receptor: str, form: str, arrays: frozenset[str], dtype: str,
                    cost: Cost = None) -> Callable[..., bool]:
-    """forward, where W s arrives at `receptor` and `arrays` names the parameters that are [N]; true when a sum was NaN or
-    infinite."""
+    """forward, where W s arrives at `receptor`, `form` says how W is given, "dense", "masked" or "grouped", and `arrays` names
+    the parameters that are [N]; true when a sum was NaN or infinite."""
     inputs, states, parameters = rule.inputs, rule.states, rule.parameters
     at = ["_sum" if i == receptor else f"_all_{i}[_t, _b]" for i in inputs]
-    text = HEAD + SHARED + (MASKED if masked else DENSE) + fire_text(rule, arrays, cost) + fill(
+    text = HEAD + SHARED + FORMS[form][0] + fire_text(rule, arrays, cost) + fill(
         FORWARD,
         arguments=[*tagged("all", inputs), "_out", "_first", *tagged("start", states), *tagged("end", states), "_synapses",
                    *given("all", parameters, arrays), *(["_cost"] if cost else [])],
@@ -193,14 +223,14 @@ def forward_kernel(rule: Rule, receptor: str, masked: bool, arrays: frozenset[st
 
 
 @cache
-def backward_kernel(rule: Rule, receptor: str, slope: Callable[..., Any], detach_reset: bool, masked: bool,
+def backward_kernel(rule: Rule, receptor: str, slope: Callable[..., Any], detach_reset: bool, form: str,
                     arrays: frozenset[str], gradients: frozenset[str], dtype: str, cost: Cost = None) -> Callable[..., None]:
     """backward, where `gradients` names the parameters whose gradients are asked for."""
     inputs, states, parameters = rule.inputs, rule.states, rule.parameters
     asked, own = [p for p in parameters if p in gradients], given("all", parameters, arrays)
     waits = f"_gall_{receptor}[_t, _b]"
     at = [waits if i == receptor else f"_all_{i}[_t, _b]" for i in inputs]
-    text = HEAD + SHARED + (MASKED + MASKED_BACK if masked else DENSE + DENSE_BACK) + step_text(rule, arrays) + adjoint_text(
+    text = HEAD + SHARED + "".join(FORMS[form]) + step_text(rule, arrays) + adjoint_text(
         rule, slope, detach_reset, arrays, gradients, receptor, cost) + fill(
         BACKWARD,
         arguments=[*tagged("all", inputs), "_out", "_first", "_g_out", "_g_last", *tagged("gall", inputs), "_g_first",

@@ -115,10 +115,13 @@ class Recurrent(Neuron):
 
 
 class Recurrence:
-    """The loop of a rule whose spikes come back through `weight`, ready to run over time."""
+    """The loop of a rule whose spikes come back through `weight`, ready to run over time; or, given `means`, the group of
+    each neuron and 1 / size of each group, as means over groups, where the weight is not used."""
 
-    def __init__(self, loop: Loop, receptor: str, mask: torch.Tensor | None = None) -> None:
-        self.loop, self.receptor, self.mask = loop, receptor, mask
+    def __init__(self, loop: Loop, receptor: str, mask: torch.Tensor | None = None,
+                 means: tuple[Array, Array] | None = None) -> None:
+        self.loop, self.receptor, self.mask, self.means = loop, receptor, mask, means
+        self.form = "grouped" if means is not None else "dense" if mask is None else "masked"
 
     def __call__(self, inputs: Sequence[torch.Tensor], first: torch.Tensor, states: Sequence[torch.Tensor],
                  weight: torch.Tensor, parameters: Sequence[torch.Tensor]) -> tuple[
@@ -130,7 +133,9 @@ class Recurrence:
         return out, tuple(end)
 
     def synapses(self, weight: torch.Tensor) -> tuple[Array, ...]:
-        """W as the kernels take it: by source and by target, or a list of targets for each source."""
+        """W as the kernels take it: by source and by target, or a list of targets for each source, or the groups."""
+        if self.means is not None:
+            return self.means
         by_source = weight.detach().t().contiguous().numpy()
         if self.mask is None:
             return by_source, weight.detach().contiguous().numpy()
@@ -150,7 +155,7 @@ class _Recurrence(torch.autograd.Function):
         values, arrays = loop.values(parameters, shape[2:], dtype)
         sums = [take(shape[1:], torch.float64)] if loop.cost else []
         ctx.synapses = of.synapses(weight)
-        kernel = forward_kernel(loop.rule, of.receptor, of.mask is not None, arrays, NAMES[dtype], loop.cost)
+        kernel = forward_kernel(loop.rule, of.receptor, of.form, arrays, NAMES[dtype], loop.cost)
         bad = threads.run(kernel, _threads(shape[1], shape), *map(_array, (*inputs, out, first, *states, *end)), ctx.synapses,
                           *values, *map(_array, sums))
         if any(bad):
@@ -172,7 +177,7 @@ class _Recurrence(torch.autograd.Function):
         shape, dtype = out.shape, out.dtype
         asked = [p for p, need in zip(loop.rule.parameters, needs[2], strict=True) if need]
         g_end, g_cost = g_end[:len(states) + 1], [g.to(dtype).contiguous() for g in g_end[len(states) + 1:] if g is not None]
-        kernel = backward_kernel(loop.rule, of.receptor, loop.slope, loop.detach_reset, of.mask is not None, ctx.arrays,
+        kernel = backward_kernel(loop.rule, of.receptor, loop.slope, loop.detach_reset, of.form, ctx.arrays,
                                  frozenset(asked), NAMES[dtype], loop.cost if g_cost else None)
         n = _threads(-(-shape[1] // SAMPLES), shape)
         scratch = take((n, len(states), SAMPLES, shape[0], shape[2]), dtype)
@@ -182,11 +187,13 @@ class _Recurrence(torch.autograd.Function):
         threads.run(kernel, n, *map(_array, (scratch, *inputs, out, first, seed(g_out, shape, dtype), g_last, *g_inputs,
                                            g_first, *states, *g_states, *g_start)), ctx.synapses, *ctx.values,
                     *map(_array, sums.values()), *map(_array, g_cost), KINDS[dtype](loop.width))
-        g_weight = _weight_gradient(of, g_inputs[loop.rule.inputs.index(of.receptor)], out, first)
+        g_weight = None
+        if ctx.needs_input_grad[1]:
+            g_weight = _weight_gradient(of, g_inputs[loop.rule.inputs.index(of.receptor)], out, first)
         g_parameters = [summed(_array(sums[p]), shape[1:], *like) if p in sums else None
                         for p, like in zip(loop.rule.parameters, ctx.parameters, strict=True)]
         g_others = [g if need else None for g, need in zip((*g_inputs, *g_start), (*needs[0], *needs[1]), strict=True)]
-        return (None, g_weight if ctx.needs_input_grad[1] else None, g_first if ctx.needs_input_grad[2] else None,
+        return (None, g_weight, g_first if ctx.needs_input_grad[2] else None,
                 *g_others, *g_parameters)
 
 

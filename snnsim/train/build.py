@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import snnsim.nn as nn
 from snnsim import neurons
+from snnsim.neurons.time_constants import time_constants
 
 NEURONS: dict[str, Callable[..., Any]] = {"lif": neurons.LIF, "if": neurons.IF, "cuba": neurons.CubaLIF,
-                                          "adaptive": neurons.AdaptiveLIF, "mpr": neurons.MPRLIF}
+                                          "adaptive": neurons.AdaptiveLIF, "mpr": neurons.MPRLIF, "amlif": neurons.AMLIF}
+OPTIONS = ("surrogate", "width", "detach_reset", "learn", "shape")  # of a layer; all others are its neuron's
 
 
-def _neuron(model: str = "lif", surrogate: str = "atan", width: float | None = None, detach_reset: bool = False,
-            rmp: int | None = None, **values: Any) -> nn.Neuron:
-    return nn.Neuron(_model(model, values), surrogate=surrogate, width=width, detach_reset=detach_reset, penalty=_penalty(rmp))
+def _layer(of: Callable[..., Any], *first: Any, model: str = "lif", rmp: int | None = None, **values: Any) -> Any:
+    options = {k: _shape(values.pop(k)) if k == "shape" else values.pop(k) for k in OPTIONS if k in values}
+    return of(_model(model, values), *first, penalty=None if rmp is None else nn.RMP(rmp), **options)
 
 
-def _recurrent(features: int, bias: bool = False, model: str = "lif", surrogate: str = "atan", width: float | None = None,
-               detach_reset: bool = False, rmp: int | None = None, **values: Any) -> nn.Recurrent:
-    return nn.Recurrent(_model(model, values), features, bias=bias, surrogate=surrogate, width=width, detach_reset=detach_reset,
-                        penalty=_penalty(rmp))
+def _recurrent(features: int, bias: bool = False, **values: Any) -> nn.Recurrent:
+    return _layer(partial(nn.Recurrent, bias=bias), features, **values)  # type: ignore[no-any-return]
 
 
-def _penalty(rmp: int | None) -> nn.RMP | None:
-    return None if rmp is None else nn.RMP(rmp)
+def _astrocytes(neurons: Any, size: Any, **values: Any) -> nn.Astrocytes:
+    groups = nn.territories(_shape(neurons), _shape(size))
+    return _layer(nn.Astrocytes, groups, model="amlif", territory=True, **values)  # type: ignore[no-any-return]
+
+
+def _elm(inputs: int, outputs: int, memories: int, branches: int | None = None, synapses: int = 100, interleave: bool = False,
+         **options: Any) -> nn.ELM:
+    routing = None if branches is None else nn.branch_windows(inputs, branches, synapses, interleave)
+    return nn.ELM(inputs, outputs, memories, routing=routing, **options)
+
+
+def _shape(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _model(model: str, values: Mapping[str, Any]) -> Any:
@@ -43,20 +55,40 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "avg_pool2d": lambda kernel, stride=None: nn.AvgPool2d(kernel, stride),
     "max_pool2d": lambda kernel, stride=None: nn.MaxPool2d(kernel, stride),
     "batch_norm1d": lambda features: nn.BatchNorm1d(features), "batch_norm2d": lambda channels: nn.BatchNorm2d(channels),
-    "neuron": _neuron, "recurrent": _recurrent, "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
+    "neuron": partial(_layer, nn.Neuron), "recurrent": _recurrent, "astrocytes": _astrocytes, "elm": _elm,
+    "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
     "readout": lambda tau=20.0: nn.Readout(tau=tau)}
 
 
 def build(layers: Iterable[Mapping[str, Any]]) -> nn.Sequential:
     """The net that the [[layer]] tables of a recipe describe. ValueError that names the layer and its fault."""
-    modules = []
+    modules: list[Any] = []
     for i, layer in enumerate(layers):
         options = dict(layer)
         kind = options.pop("kind", None)
         if kind not in LAYERS:
             raise ValueError(f"layer {i}: kind must be one of {', '.join(LAYERS)}, got {kind!r}")
         try:
-            modules.append(LAYERS[kind](**options))
+            modules.append(LAYERS[kind](**_spread(options, modules)))
         except (TypeError, ValueError) as e:
             raise ValueError(f"layer {i} ({kind}): {e}") from None
     return nn.Sequential(*modules)
+
+
+def _spread(options: Mapping[str, Any], before: list[Any]) -> dict[str, Any]:
+    """The options with an array for each time constant that is a table such as {spacing = "log", low = 5.0, high = 500.0}:
+    one value a neuron of `features`, or of the Linear before, or one a channel of the Conv2d before."""
+    found: dict[str, Any] = dict(options)
+    for name, value in options.items():
+        if name.startswith("tau") and isinstance(value, Mapping):
+            table = dict(value)
+            shape = table.pop("shape", None)
+            if shape is None and "features" in options:
+                shape = options["features"]
+            for layer in reversed(before):
+                if shape is None and isinstance(layer, (nn.Linear, nn.Conv2d)):
+                    shape = layer.out_features if isinstance(layer, nn.Linear) else (layer.out_channels, 1, 1)
+            if shape is None:
+                raise ValueError(f"{name} is a table, but no linear or conv2d layer stands before it: give it shape = [N]")
+            found[name] = time_constants(_shape(shape), **table)
+    return found
