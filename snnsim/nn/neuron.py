@@ -84,6 +84,10 @@ class Neuron(Stateful):
             values[name] = _TO_RAW[kind](p)
         self._start, self._fixed, self.dt = values, {}, float(dt)
 
+    def anneal(self, epoch: int, epochs: int) -> None:
+        """Tell the surrogate how far the training is, as `fit` does before each epoch: one with a schedule changes."""
+        self.surrogate = self.surrogate.at(epoch / epochs)
+
     def step_parameters(self) -> dict[str, torch.Tensor]:
         """The parameters of one step as they are now, by name; those that are learned with their gradients."""
         if self.dt is None:
