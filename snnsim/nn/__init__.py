@@ -2,16 +2,20 @@
 
 from snnsim.nn import waiting  # noqa: F401, I001  # the first to load torch, if nobody has
 
+from snnsim.nn.biper import BiPer, biper
 from snnsim.nn.chunks import checkpointed, truncated
 from snnsim.nn.convert import from_snntorch, from_spikingjelly
 from snnsim.nn.eager import eager
+from snnsim.nn.hoyer import HoyerSpike, collected, hoyer_loss
 from snnsim.nn.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, SumPool2d
 from snnsim.nn.neuron import Neuron, Readout, set_dt
 from snnsim.nn.pool import POOL
+from snnsim.nn.qcfs import QCFS, to_spiking
 from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.sequential import Sequential, Stateful
-from snnsim.nn.surrogate import SURROGATES, Surrogate
+from snnsim.nn.surrogate import SURROGATES, Surrogate, estimating_error, gradient_stability, reste, reste_exponent
 
-__all__ = ["POOL", "SURROGATES", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Flatten", "Linear",
-           "MaxPool2d", "Neuron", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate", "checkpointed",
-           "eager", "from_snntorch", "from_spikingjelly", "set_dt", "truncated"]
+__all__ = ["POOL", "QCFS", "SURROGATES", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "BiPer", "Conv2d", "Dropout", "Flatten",
+           "HoyerSpike", "Linear", "MaxPool2d", "Neuron", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d",
+           "Surrogate", "biper", "checkpointed", "collected", "eager", "estimating_error", "from_snntorch", "from_spikingjelly",
+           "gradient_stability", "hoyer_loss", "reste", "reste_exponent", "set_dt", "to_spiking", "truncated"]
