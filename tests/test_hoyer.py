@@ -16,6 +16,8 @@ from snnsim import engine, lower
 from snnsim.network import TimeBase
 from snnsim.nn.processes import Part, add_up, computing
 from snnsim.train import build
+from snnsim.train.gradients import backpropagate
+from snnsim.train.recipe import TrainRecipe
 from tests import oracle
 from tests.together import together
 
@@ -122,6 +124,21 @@ def test_losses_are_collected_in_training_alone() -> None:
     torch.testing.assert_close(penalties[0], 0.5 * plain_loss(z.double()).float(), rtol=1e-5, atol=0.0)
     penalties[0].backward()
     assert net[0].weight.grad is not None and net[0].weight.grad.any() and net[1].threshold.grad is not None
+
+
+def test_training_adds_the_losses_of_the_layers() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 5), nn.HoyerSpike(5, weight=0.1), nn.Linear(5, 4), nn.Readout(dt=1.0))
+    x, label, twin = normal(1, 9, 6).float(), torch.arange(9) % 4, copy.deepcopy(net)
+    loss, scores = backpropagate(net, x, label, TrainRecipe(), 0.5)
+    with nn.collected() as penalties:
+        out, _ = twin(x)
+    plain = torch.nn.functional.cross_entropy(out.mean(0), label)
+    (0.5 * (plain + penalties[0])).backward()
+    assert loss == float(plain.detach()) and torch.equal(scores, out.detach().mean(0))
+    assert penalties[0] > 0.1
+    for a, b in zip(net.parameters(), twin.parameters(), strict=True):
+        assert a.grad is not None and torch.equal(a.grad, b.grad)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("steps", [1, 5])

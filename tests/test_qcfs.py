@@ -15,6 +15,7 @@ from snnsim import engine, load_network, lower, save_network
 from snnsim.hardware import nir
 from snnsim.network import TimeBase
 from snnsim.neurons import integrate
+from snnsim.train import build
 from tests import oracle
 
 
@@ -167,6 +168,28 @@ def test_a_convolutional_net_is_converted_exactly() -> None:
     np.testing.assert_array_equal(found.membranes[network.output], out.numpy())
     np.testing.assert_array_equal(oracle.run(network, x[:1].expand(steps, 1, 8, 8).numpy()).output[network.output],
                                   out[:, 0].numpy())
+
+
+@pytest.mark.parametrize("percentile", [100.0, 80.0, 99.9])
+def test_the_clip_of_a_relu_is_read_from_data(percentile: float) -> None:
+    """The smallest value that so many percent do not exceed, in a net of torch's and in one of ours, with dropout off."""
+    torch.manual_seed(2)
+    net = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.Dropout(0.5), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    same = nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.5), torch.nn.ReLU(), nn.Linear(8, 3))
+    same.load_state_dict(net.state_dict())
+    x = torch.randn(50, 5)
+    values = np.sort(net[0](x).relu().detach().numpy().ravel())
+    rank = int(np.ceil(percentile / 100 * values.size))
+    for spiking in (nn.to_spiking(net, x, percentile=percentile), nn.to_spiking(same, x[None], percentile=percentile)):
+        assert float(spiking[1].step_parameters()["theta"]) == pytest.approx(values[rank - 1], rel=1e-6)
+    assert net.training and same[1].training
+
+
+def test_a_recipe_builds_the_activation() -> None:
+    net = build([{"kind": "linear", "inputs": 8, "outputs": 4}, {"kind": "qcfs", "levels": 4, "clip": 2.0},
+                 {"kind": "linear", "inputs": 4, "outputs": 2}])
+    assert isinstance(net[1], nn.QCFS) and (net[1].levels, float(net[1].clip.detach())) == (4, 2.0)
+    assert [type(m).__name__ for m in nn.to_spiking(net)] == ["Linear", "Neuron", "Linear", "Neuron"]
 
 
 def test_initial_states_are_stored_and_not_exported(tmp_path: Any) -> None:

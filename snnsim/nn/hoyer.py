@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import torch
@@ -18,7 +19,7 @@ from snnsim.nn.compiling import uncompiled
 from snnsim.nn.neuron import Neuron
 from snnsim.rule import finite, one_of
 
-_collecting: list[list[torch.Tensor]] = []
+_open: ContextVar[list[torch.Tensor] | None] = ContextVar("hoyer losses", default=None)
 
 
 @contextmanager
@@ -28,13 +29,15 @@ def collected() -> Iterator[list[torch.Tensor]]:
         with nn.collected() as penalties:
             out, _ = net(x)
         loss = cross_entropy(out.mean(0), label) + sum(penalties)
+
+    One within another takes all to itself. `fit` does the same.
     """
     found: list[torch.Tensor] = []
-    _collecting.append(found)
+    token = _open.set(found)
     try:
         yield found
     finally:
-        _collecting.pop()
+        _open.reset(token)
 
 
 def hoyer_loss(z: torch.Tensor) -> torch.Tensor:
@@ -178,8 +181,8 @@ class HoyerSpike(Neuron):
             out.append(s)
         if self.training:
             self._track(torch.stack(extrema).mean(0))
-            if _collecting and self.weight:
-                _collecting[-1].append(self.weight * hoyer_loss(torch.cat(z)))
+            if self.weight and (found := _open.get()) is not None:
+                found.append(self.weight * hoyer_loss(torch.cat(z)))
         return torch.cat(out).to(given.dtype), (v,)
 
     def _extremum(self, z: torch.Tensor) -> torch.Tensor:

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from snnsim.nn import checkpointed, truncated
+from snnsim.nn import checkpointed, collected, truncated
 from snnsim.train.recipe import TrainRecipe
 
 
 def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe: TrainRecipe,
                   weight: float = 1.0) -> tuple[float, torch.Tensor]:
-    """Add the gradients of weight times the mean cross-entropy to the parameters' `.grad`.
+    """Add the gradients of weight times the mean cross-entropy plus the Hoyer losses of layers that have one to the
+    parameters' `.grad`.
 
     Returns the mean cross-entropy, and the mean of the net's output over the steps, [B, classes].
     """
@@ -26,7 +27,8 @@ def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe:
     if recipe.truncate_steps:
         value = truncated(net, batch, recipe.truncate_steps, loss, weight)
     else:
-        out, _ = checkpointed(net, batch, recipe.checkpoint_steps) if recipe.checkpoint_steps else net(batch)
+        with collected() as penalties:
+            out, _ = checkpointed(net, batch, recipe.checkpoint_steps) if recipe.checkpoint_steps else net(batch)
         value = loss(out)
-        (value * weight).backward()
+        ((value + sum(penalties)) * weight).backward()
     return float(value.detach()), scores[0].detach()
