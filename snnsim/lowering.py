@@ -61,8 +61,7 @@ class _Walk:
         self.shape = shape
         self.maps: list[Map] = []
         self.bias: NDArray[Any] | None = None
-        self.last = ""  # the last map, and the last with weights
-        self.weighted = ""
+        self.weighted = ""  # the last map with weights
         self.factor: NDArray[Any] = np.ones(())  # what the chain is still to be multiplied by
 
     def visit(self, name: str, module: torch.nn.Module) -> None:
@@ -88,6 +87,9 @@ class _Walk:
             case nn.ELM():
                 raise ValueError(f"{label} cannot be lowered: it is not a spiking rule, as its memories pass a perceptron and "
                                  "its output is a number at every step")
+            case nn.QCFS():
+                raise ValueError(f"{label} cannot be lowered: it is an activation without spikes; snnsim.nn.to_spiking makes "
+                                 "neurons of it")
             case _:
                 raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, SumPool2d, AvgPool2d, "
                                  "Flatten, batch norm after a linear map, dropout and neurons")
@@ -101,7 +103,6 @@ class _Walk:
         except ValueError as e:
             raise ValueError(f"{label}: {e}") from None
         self.maps.append(m)
-        self.last = label
 
     def linear(self, module: nn.Linear | nn.Conv2d, label: str) -> None:
         weight = _array(module.weight)
@@ -138,31 +139,27 @@ class _Walk:
             scaled, before.stride, before.padding)  # type: ignore[attr-defined]
 
     def fold(self, module: nn.BatchNorm1d | nn.BatchNorm2d, label: str) -> None:
-        if not self.maps or not isinstance(self.maps[-1], (Dense, Conv2d)):
-            raise ValueError(f"{label} cannot be lowered: a batch norm must follow a Linear or Conv2d layer")
+        at = max((i for i, m in enumerate(self.maps) if isinstance(m, (Dense, Conv2d))), default=None)
+        if at is None or len(self.maps[at].arrays()["weight"]) != module.num_features:
+            raise ValueError(f"{label} cannot be lowered: a batch norm must follow a Linear or Conv2d layer, or pools "
+                             "behind one")
         if module.running_mean is None or module.running_var is None:
             raise ValueError(f"{label} cannot be lowered: it keeps no running statistics")
         mean, variance = _array(module.running_mean).astype(np.float64), _array(module.running_var).astype(np.float64)
         gamma = np.ones_like(mean) if module.weight is None else _array(module.weight).astype(np.float64)
         beta = np.zeros_like(mean) if module.bias is None else _array(module.bias).astype(np.float64)
         scale = gamma / np.sqrt(variance + module.eps)
-        before = self.maps.pop()
-        weight = before.arrays()["weight"]
-        dtype = weight.dtype
-        folded = (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(dtype)
+        dtype = self.maps[at].arrays()["weight"].dtype
+        self.scale(scale, label)
         offset = 0.0 if self.bias is None else self.bias.astype(np.float64).reshape(-1)
         self.bias = _channels(((offset - mean) * scale + beta).astype(dtype), self.shape)
-        self.maps.append(Dense(folded) if isinstance(before, Dense) else
-                         Conv2d(folded, before.stride, before.padding))  # type: ignore[attr-defined]
-        self.notes.append(f"{label} folded into {self.last}: equal up to rounding in {dtype}")
+        self.notes.append(f"{label} folded into {self.weighted}: equal up to rounding in {dtype}")
 
     def close(self, name: str, module: nn.Neuron, label: str) -> None:
         if not self.maps:
             raise ValueError(f"{label} cannot be lowered: no linear layer stands before it")
-        if any(module.neuron.initial.values()):
-            raise ValueError(f"{label} cannot be lowered: its states start at {module.neuron.initial}, and the networks that "
-                             "events are run through start at 0")
-        parameters = {k: _parameter(v, self.shape, label) for k, v in module.step_parameters().items()}
+        values = module.step_parameters(len(self.shape)) if isinstance(module, nn.HoyerSpike) else module.step_parameters()
+        parameters = {k: _parameter(v, self.shape, label) for k, v in values.items()}
         weights = next((m.arrays()["weight"] for m in reversed(self.maps) if isinstance(m, (Dense, Conv2d))), np.zeros(0, "f"))
         dtype = weights.dtype
         found = standard(module.rule, parameters, dtype)
@@ -178,7 +175,8 @@ class _Walk:
             self.notes.append(f"{label}: its rule {module.rule.name} written as {found.rule.name}")
         parameters = {k: np.asarray(v).astype(dtype) for k, v in found.parameters.items()}
         source, target = self.populations[-1].name, f"{found.rule.name}_{name}"
-        self.populations.append(Population(target, self.shape, found.rule, parameters))
+        initial = {k: v for k, v in module.neuron.initial.items() if v}
+        self.populations.append(Population(target, self.shape, found.rule, parameters, initial))
         self.projections.append(Projection(source, target, tuple(self.maps), self.bias))
         if isinstance(module, nn.Recurrent):
             recurrent = (_array(module.weight) * gain.reshape(-1, 1)).astype(dtype)

@@ -429,15 +429,20 @@ class Network:
     def input(self) -> Population:
         return self.populations[0]
 
-    def require_projections(self, who: str) -> None:
-        """ValueError, unless the network is one of projections, fed by events, that starts with all states at 0."""
+    def require_projections(self, who: str, initial: bool = False) -> None:
+        """ValueError, unless the network is one of projections, fed by events, that starts with all states at 0; or, with
+        `initial`, at given ones, which are not drawn."""
         other = [f"synapses {s.name}" for s in self.synapses]
         other += [f"modulation {m.name}" for m in self.modulations]
         other += [f"source {p.name!r}" for p in self.populations if p.source is not None]
-        other += [f"initial states of {p.name!r}" for p in self.populations if p.initial]
+        other += [f"drawn initial states of {p.name!r}" for p in self.populations
+                  if any(isinstance(v, Distribution) for v in p.initial.values())]
         if other:
             raise ValueError(f"{who} takes networks of projections, fed by events; this one has {other[0]}: "
                              "simulate it with snnsim.engine.Simulation")
+        started = [p.name for p in self.populations if p.initial]
+        if started and not initial:
+            raise ValueError(f"{who} takes networks whose states start at 0; those of {started[0]!r} start elsewhere")
 
     @property
     def dtype(self) -> np.dtype[Any]:

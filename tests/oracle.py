@@ -27,7 +27,7 @@ def run(network: Network, events: np.ndarray) -> Steps:
     spikes = {p.name: np.zeros((T, *p.shape), dtype) for p in network.populations}
     output = {p.name: np.zeros((T, *p.shape), dtype) for p in network.populations[1:]}
     spikes[network.input.name][:] = events
-    state = {p.name: [np.zeros(p.shape, dtype) for _ in p.rule.states] for p in network.populations[1:]}
+    state = {p.name: [np.full(p.shape, p.initial.get(k, 0.0), dtype) for k in p.rule.states] for p in network.populations[1:]}
     for t in range(T):
         for name in network.order:
             p = network.population(name)

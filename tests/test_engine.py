@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from snnsim import datasets, engine
+from snnsim.distributions import Normal
 from snnsim.engine import running
 from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection, TimeBase
@@ -89,6 +90,35 @@ def reset(v: float, s: float, decay: float, theta: float) -> float:
 
 
 TWO = Rule("two_receptors", conductance, margin, reset, inputs=("ge", "gi"))
+
+
+@pytest.mark.parametrize("mode", ["event", "clock"])
+@pytest.mark.parametrize("neuron", [IF(), LIF(tau=2.0, decay="euler", reset="hard"),
+                                    CubaLIF(tau=4.0, tau_syn=2.0, decay="euler")], ids=lambda n: n.rule.name)
+def test_states_start_where_the_population_says(neuron, mode):
+    """A value for each neuron, in the order of a convolution's targets; anew for each sample; above the threshold at rest."""
+    rng = np.random.default_rng(3)
+    rule, start = neuron.rule, {"v": rng.integers(-8, 24, (3, 4, 5)) / 8}
+    values = neuron.step_parameters(1.0)
+    net = Network((Population("in", (2, 6, 7)), Population("a", (3, 4, 5), rule, values, start),
+                   Population("out", (4,), LI().rule, {"decay": 0.5}, {"v": 0.75})),
+                  (Projection("in", "a", (Conv2d(rng.integers(-4, 9, (3, 2, 3, 3)) / 8),)),
+                   Projection("a", "out", (Dense(rng.integers(-4, 5, (4, 60)) / 8),))))
+    dense = (rng.random((9, 3, 2, 6, 7)) < 0.03).astype(float)
+    dense[:3] = 0
+    found = engine.run(net, dense, mode=mode, threads=1, record=["out"])
+    for b in range(3):
+        expected = oracle.run(net, dense[:, b])
+        np.testing.assert_array_equal(found.spikes["a"].dense()[:, b], expected.spikes["a"])
+        np.testing.assert_array_equal(found.membranes["out"][:, b], expected.output["out"])
+    assert found.spikes["a"].dense()[0].any() and not found.spikes["a"].dense()[0].all()
+
+
+def test_states_that_are_drawn_are_refused():
+    net = Network((Population("in", (2,)), Population("a", (3,), IF().rule, {"theta": 1.0}, {"v": Normal(0.0, 1.0)})),
+                  (Projection("in", "a", (Dense(np.ones((3, 2))),)),), readout="count")
+    with pytest.raises(ValueError, match="this one has drawn initial states of 'a': simulate it with"):
+        engine.run(net, np.ones((2, 2)))
 
 
 def test_two_receptors_and_projections_of_one_name():

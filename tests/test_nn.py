@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 import torch
 
-import snnsim
 import snnsim.nn as nn
 from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, CubaLIF, PscExp
 from snnsim.rule import Rule
@@ -55,12 +54,10 @@ def test_state_is_explicit() -> None:
     assert not any("state" in name for name in net.state_dict())
 
 
-def test_a_neuron_in_millivolts_starts_at_rest_and_is_not_lowered() -> None:
+def test_a_neuron_in_millivolts_starts_at_rest() -> None:
     neuron = nn.Neuron(PscExp(e_l=-60.0), dt=0.1)
     out, state = neuron(torch.zeros(5, 2, 3))
     assert not out.any() and torch.allclose(state[2], torch.full((2, 3), -60.0))
-    with pytest.raises(ValueError, match=r"cannot be lowered: its states start at \{'v': -60.0\}"):
-        snnsim.lower(nn.Sequential(nn.Linear(3, 2), neuron), input_shape=(3,), time=snnsim.TimeBase(0.1))
 
 
 def test_deepcopy_and_state_dict_after_forward() -> None:

@@ -22,7 +22,20 @@ PRIMITIVES: dict[str, Callable[[torch.Tensor, float], torch.Tensor]] = {
     "rectangle": lambda x, w: (x / w).clamp(-0.5, 0.5),
     "superspike": lambda x, w: x / (1.0 + 2.0 * x.abs() / w),
     "gaussian": lambda x, w: torch.erf(math.sqrt(math.pi) * x / w) / 2.0,
+    "biper": lambda x, w: PRIMITIVES["triangle"](x, w),
+    "reste": lambda x, w: reste_forward(x, w, 3.0, 1.5),
+    "reste_annealed": lambda x, w: PRIMITIVES["rectangle"](x, w),
 }
+BOUNDED = {"triangle": 1.0, "biper": 1.0, "rectangle": 0.5, "reste": 1.5 / (2.0 * (1.5 / 0.1) ** (1 / 3) * 0.1),
+           "reste_annealed": 0.5}  # where they end, over their width
+
+
+def reste_forward(x: torch.Tensor, w: float, o: float, t: float) -> torch.Tensor:
+    """f(x) = sign(x) |x|^(1/o), its chord up to 0.1 and flat from t on; x stretched to the width w, f to a jump of 1."""
+    own = 2.0 * t ** (1 / o) * 0.1 ** (1 - 1 / o)
+    y = (x * own / w).abs()
+    power = torch.where(y < 0.1, y * 0.1 ** (1 / o - 1), y.clamp(0.1, t) ** (1 / o))
+    return x.sign() * power / (2.0 * t ** (1 / o))
 
 
 def test_every_surrogate_is_checked() -> None:
@@ -56,6 +69,15 @@ def test_width_is_area_over_height(name: str, w: float) -> None:
 def test_it_stays_finite_far_from_the_threshold(name: str, dtype: torch.dtype) -> None:
     x = torch.tensor([-1e15, -1e3, 0.0, 1e3, 1e15], dtype=dtype)
     assert torch.isfinite(nn.SURROGATES[name].slope(x, 0.01)).all()
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+@pytest.mark.parametrize("w", [0.2, 1.0, 3.0])
+def test_it_is_zero_outside_its_support(name: str, w: float) -> None:
+    edge = BOUNDED[name] * w
+    x = torch.tensor([-1e9, -3.0 * edge, -1.001 * edge, 1.001 * edge, 3.0 * edge, 1e9], dtype=torch.float64)
+    assert not nn.SURROGATES[name].slope(x, w).any()
+    assert (nn.SURROGATES[name].slope(torch.tensor([-0.999, 0.0, 0.999], dtype=torch.float64) * edge, w) > 0).all()
 
 
 @pytest.mark.parametrize(("name", "peer", "alpha"), [("atan", "ATan", 2.0), ("sigmoid", "Sigmoid", 4.0)])

@@ -361,12 +361,12 @@ def compiled(text: str, name: str, rule: Rule, storage: str = "fp32", state: str
                           options={"num_warps": cuda.WARPS, "enable_fp_fusion": fusion})
 
 
-def both(of: Neuron, state: str = "float32") -> list[tuple[str, str]]:
+def both(of: Neuron, state: str = "float32", slope: Any = ATAN) -> list[tuple[str, str]]:
     """The texts of forward, as in training, and of backward with all gradients, as they are launched for long inputs."""
     steps = cuda.segment(of.rule, torch.empty(257, 1, 1, dtype=getattr(torch, state)))
     arrays = frozenset(of.rule.parameters[:1])
     return [(printed_triton.forward_text(of.rule, arrays, state, steps, True, False, False), "forward"),
-            (printed_triton.backward_text(of.rule, ATAN, False, arrays, frozenset(of.rule.parameters), state, steps, False,
+            (printed_triton.backward_text(of.rule, slope, False, arrays, frozenset(of.rule.parameters), state, steps, False,
                                           False), "backward")]
 
 
@@ -428,6 +428,14 @@ def test_every_neuron_compiles(of: Neuron, compiler: None) -> None:
             ptx = compiled(text, name, of.rule, storage, kind).asm["ptx"]
             assert ("fma." in ptx) == (of is UPSTROKE)  # the exponential of libdevice is made of them
             assert set(re.findall(r"div\.\w+", ptx)) <= {"div.rn"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("state", "kind"), [("float32", "fp32"), ("float64", "fp64")])
+def test_the_power_of_reste_compiles(state: str, kind: str, compiler: None) -> None:
+    text, name = both(LIF(), state, nn.reste().slope)[1]
+    assert "libdevice.pow" in text
+    assert compiled(text, name, LIF().rule, kind, kind).asm["cubin"][:4] == b"\x7fELF"
 
 
 def test_without_a_card_the_benchmark_refuses(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,7 @@ class Plan(NamedTuple):
     target: Any  # int32, their targets
     parameter: Any  # [parameters, N] of each population
     rest: Any  # x without spikes: the summed biases
+    start: Any  # the states before the first step, as Work.state
     awake: Any  # uint8 per site: flagged before the first step
     awake_block: Any
 
@@ -367,8 +368,7 @@ def wake(plan: Any, work: Any) -> None:
     fill(work.x, plan.rest)
     fill(work.flag, plan.awake)
     fill(work.block, plan.awake_block)
-    for i in range(work.state.size):
-        work.state[i] = 0
+    fill(work.state, plan.start)
     for i in range(work.last.size):
         work.last[i] = -1
 

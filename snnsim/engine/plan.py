@@ -91,7 +91,7 @@ class Prepared:
     """A network in the loop's form; it serves any number of runs, also at the same time. It holds no Network."""
 
     def __init__(self, network: Network) -> None:
-        network.require_projections("engine.run")
+        network.require_projections("engine.run", initial=True)
         self.dtype = network.dtype
         self.time, self.readout = network.time, network.readout
         self.names = [p.name for p in network.populations]
@@ -112,7 +112,7 @@ class Prepared:
         self._add_projections(network)
         self.base = Plan(self.populations, self.projections, self.stages, self.order, self._flat(self.weight),
                          self.indptr.array(), self.target.array(), self._flat(self.parameter), self._flat(self.rest),
-                         self.site.array(), self.block.array())
+                         self._flat(self.state), self.site.array(), self.block.array())
         self.largest = max([int(n) for n in (*self.populations["size"], *self.stages["outputs"])])
         self.spikes_per_step = 0.0  # the busiest population of the last run: how much room the next one needs
         self._variants: dict[Any, tuple[Plan, float]] = {}
@@ -160,15 +160,15 @@ class Prepared:
             if q.bias is not None:
                 bias = np.broadcast_to(np.asarray(q.bias, self.dtype), p.shape).ravel()
                 rest[rule.inputs.index(q.receptor)] += bias[flat]
-        silent = [np.zeros(p.size, self.dtype)] * len(rule.states)
+        start = [np.broadcast_to(np.asarray(p.initial.get(k, 0.0), self.dtype), p.shape).ravel()[flat] for k in rule.states]
         with np.errstate(all="ignore"):
-            bound = call(rule.bound, *silent, *values)[0] if rule.bound else np.zeros(p.size)
+            bound = call(rule.bound, *start, *values)[0] if rule.bound else np.zeros(p.size)
         self.resting_awake.append(~(np.asarray(bound) < 0) & np.ones(p.size, bool))
         self.must_tick.append(rule.bound is None or bool(np.any(rest)))
         r["number"], r["size"], r["states"] = i, p.size, len(rule.states)
         r["alike"] = bool(np.all(values == values[:, :1]))
         r["step"] = update_address(rule, self.dtype.name)
-        r["x"], r["state"] = self.rest.add(rest), self.state.reserve(len(rule.states) * p.size)
+        r["x"], r["state"] = self.rest.add(rest), self.state.add(np.array(start))
         r["parameter"] = self.parameter.add(values)
         whole = any(isinstance(q.maps[-1], Dense) for q in network.into(p.name))
         channels = self.orders[p.name].shape[0] if self.orders[p.name].channels_last else 1

@@ -8,17 +8,22 @@ from snnsim.nn.chunks import checkpointed, truncated
 from snnsim.nn.convert import from_snntorch, from_spikingjelly
 from snnsim.nn.eager import eager
 from snnsim.nn.elm import ELM, branch_windows
+from snnsim.nn.biper import BiPer, biper
+from snnsim.nn.hoyer import HoyerSpike, collected, hoyer_loss
 from snnsim.nn.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, SumPool2d
 from snnsim.nn.membranes import membranes
 from snnsim.nn.neuron import Neuron, Readout, set_dt, set_penalty
 from snnsim.nn.penalty import Penalty, penalties
 from snnsim.nn.pool import POOL
+from snnsim.nn.qcfs import QCFS, to_spiking
 from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.rmp import RMP
 from snnsim.nn.sequential import Sequential, Stateful
-from snnsim.nn.surrogate import SURROGATES, Surrogate
+from snnsim.nn.surrogate import SURROGATES, Surrogate, estimating_error, gradient_stability, reste, reste_exponent
 
-__all__ = ["ELM", "POOL", "RMP", "SURROGATES", "Astrocytes", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d",
-           "Dropout", "Flatten", "Linear", "MaxPool2d", "Neuron", "Penalty", "Readout", "Recurrent", "Sequential",
-           "Stateful", "SumPool2d", "Surrogate", "branch_windows", "checkpointed", "eager", "from_snntorch",
-           "from_spikingjelly", "membranes", "penalties", "set_dt", "set_penalty", "territories", "truncated"]
+__all__ = ["ELM", "POOL", "QCFS", "RMP", "SURROGATES", "Astrocytes", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "BiPer",
+           "Conv2d", "Dropout", "Flatten", "HoyerSpike", "Linear", "MaxPool2d", "Neuron", "Penalty", "Readout",
+           "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate", "biper", "branch_windows", "checkpointed",
+           "collected", "eager", "estimating_error", "from_snntorch", "from_spikingjelly", "gradient_stability",
+           "hoyer_loss", "membranes", "penalties", "reste", "reste_exponent", "set_dt", "set_penalty", "territories",
+           "to_spiking", "truncated"]

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from snnsim.nn import events
 from snnsim.nn.convert.each_step import DropoutEachStep
+from snnsim.nn.hoyer import HoyerSpike
 from snnsim.nn.penalty import penalties
 
 
@@ -73,7 +74,7 @@ def _chunks(net: torch.nn.Module, x: Any, steps: int) -> Iterator[Any]:
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps of a chunk must be a positive whole number, got {steps!r}")
     for name, module in net.named_modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.training:
+        if isinstance(module, (torch.nn.modules.batchnorm._BatchNorm, HoyerSpike)) and module.training:
             raise ValueError(f"layer {name} ({type(module).__name__}) takes its statistics over all steps, so a net that holds "
                              "it cannot be trained in chunks of steps: put it into evaluation mode, or leave it out")
         if isinstance(module, (torch.nn.modules.dropout._DropoutNd, DropoutEachStep)) and module.training:

@@ -96,6 +96,10 @@ class Neuron(Stateful):
         self._cost = None if penalty is None else cost_of(penalty, self.rule)
         self.penalty = penalty
 
+    def anneal(self, epoch: int, epochs: int) -> None:
+        """Tell the surrogate how far the training is, as `fit` does before each epoch: one with a schedule changes."""
+        self.surrogate = self.surrogate.at(epoch / epochs)
+
     def step_parameters(self) -> dict[str, torch.Tensor]:
         """The parameters of one step as they are now, by name; those that are learned with their gradients."""
         if self.dt is None:

@@ -73,6 +73,11 @@ def counts() -> float:
     return 0.0 if _part is not None and _part.weight == 0.0 else 1.0
 
 
+def share() -> float:
+    """The share of the batch's mean that is the mean over this process's samples; outside of `fit` all have the same."""
+    return 1.0 / place()[1] if _part is None else _part.weight
+
+
 def bernoulli(x: torch.Tensor, p: float) -> torch.Tensor:
     """Ones with probability p, else zeros, like x [B, ...]: the part's samples of what is drawn for the whole batch."""
     if _part is None or _part.whole == len(x):

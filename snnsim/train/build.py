@@ -49,8 +49,21 @@ def _conv2d(inputs: int, outputs: int, kernel: int, **options: Any) -> nn.Conv2d
     return nn.Conv2d(inputs, outputs, kernel, **options)
 
 
+def _biper(layer: Callable[..., Any]) -> Callable[..., Any]:
+    """The layer with binary weights."""
+    def made(frequency: float = 20.0, switch: float = 2.0 / 3.0, **options: Any) -> Any:
+        return nn.biper(layer(**options), frequency=frequency, switch=switch)
+
+    return made
+
+
+def _linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
+    return nn.Linear(inputs, outputs, bias=bias)
+
+
 LAYERS: dict[str, Callable[..., Any]] = {
-    "conv2d": _conv2d, "linear": lambda inputs, outputs, bias=True: nn.Linear(inputs, outputs, bias=bias),
+    "conv2d": _conv2d, "linear": _linear, "biper_conv2d": _biper(_conv2d), "biper_linear": _biper(_linear),
+    "hoyer": lambda features, **options: nn.HoyerSpike(features, **options), "qcfs": lambda **options: nn.QCFS(**options),
     "sum_pool2d": lambda kernel, stride=None: nn.SumPool2d(kernel, stride),
     "avg_pool2d": lambda kernel, stride=None: nn.AvgPool2d(kernel, stride),
     "max_pool2d": lambda kernel, stride=None: nn.MaxPool2d(kernel, stride),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from snnsim.nn import Neuron, checkpointed, penalties, truncated
+from snnsim.nn import Neuron, checkpointed, collected, penalties, truncated
 from snnsim.train.recipe import TrainRecipe
 
 
@@ -19,8 +19,8 @@ def penalised(net: torch.nn.Module) -> bool:
 
 def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe: TrainRecipe,
                   weight: float = 1.0, penalty: float | None = None) -> tuple[float, torch.Tensor, float]:
-    """Add the gradients of weight times the mean cross-entropy to the parameters' `.grad`; of that plus `penalty` times the
-    total of the layers' penalties, where it is a number.
+    """Add the gradients of weight times the mean cross-entropy to the parameters' `.grad`; of that plus the Hoyer losses of
+    layers that have one, and `penalty` times the total of the layers' penalties, where it is a number.
 
     Returns the mean cross-entropy, the mean of the net's output over the steps, [B, classes], and the penalties' total, 0
     where they are not asked for.
@@ -35,9 +35,11 @@ def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe:
         if recipe.truncate_steps:
             value = truncated(net, batch, recipe.truncate_steps, loss, weight, penalty)
         else:
-            out, _ = checkpointed(net, batch, recipe.checkpoint_steps) if recipe.checkpoint_steps else net(batch)
+            with collected() as losses:
+                out, _ = checkpointed(net, batch, recipe.checkpoint_steps) if recipe.checkpoint_steps else net(batch)
             value = loss(out)
     total = torch.zeros(()) if found is None else found.total()
     if not recipe.truncate_steps:
-        ((value if penalty is None else value + penalty * total) * weight).backward()
+        whole = value + sum(losses) if penalty is None else value + sum(losses) + penalty * total
+        (whole * weight).backward()
     return float(value.detach()), scores[0].detach(), float(total.detach())

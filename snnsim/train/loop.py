@@ -152,6 +152,9 @@ class Run:
         seed, size = self.recipe.seed, self.recipe.batch_size
         order = np.random.default_rng((seed, self.epoch)).permutation(len(train))
         self.net.train()
+        for module in self.net.modules():
+            if callable(anneal := getattr(module, "anneal", None)):
+                anneal(self.epoch, self.recipe.epochs)
         began = clock.monotonic()
         while self.batch * size < len(order):
             chosen = order[self.batch * size: (self.batch + 1) * size]
