@@ -28,7 +28,8 @@ SERVES = {"core": "simulate, read and write networks", "train": "train, and lowe
           "gpu": "train on a CUDA card", "data": "the embedded digits, other event formats",
           "interop": "nets of other tools, and our exports in them", "plot": "pictures and reports",
           "sfq": "superconducting circuits"}
-SHORT = {"lif": "lif_soft", "if": "if_soft", "cuba": "cuba_soft", "adaptive": "adaptive_lif", "readout": "li"}
+SHORT = {"lif": "lif_soft", "if": "if_soft", "cuba": "cuba_soft", "adaptive": "adaptive_lif", "mpr": "mpr_soft",
+         "readout": "li"}
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from snnsim.maps import Conv2d, Dense, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection
-from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, CubaLIF
+from snnsim.neurons import IF, LI, LIF, MPRLIF, AdaptiveLIF, CubaLIF
 
 STEPS = 12
 DECAYS = (0.5, 0.75, 0.875, 1.0)
 VALUES = {"decay": DECAYS, "keep": (0.5, 0.75, 1.0), "rho": (0.5, 0.75), "theta": (0.5, 1.0, 1.5), "beta": (0.0, 0.25, 0.5)}
 FIRING = [n.rule for n in (IF(), IF(reset="hard"), LIF(), LIF(reset="hard"), LIF(reset="none"), CubaLIF(),
-                           CubaLIF(reset="hard"), AdaptiveLIF())]
+                           CubaLIF(reset="hard"), AdaptiveLIF(), MPRLIF())]
 READOUT = LI().rule
 
 

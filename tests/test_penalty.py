@@ -83,14 +83,13 @@ def test_float32() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-@pytest.mark.parametrize("detach", [False, True])
-@pytest.mark.parametrize(("neuron", "penalty"), [
-    *CASES, (LIF(reset="hard"), nn.RMP(1)), (MPRLIF(), nn.RMP(1)), (MPRLIF(reset="hard"), nn.RMP(2))])
-def test_every_dtype_and_reset(neuron: Neuron, penalty: Any, detach: bool, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("neuron", "penalty", "dtype", "detach", "each"), [
+    (LIF(reset="hard"), nn.RMP(1), torch.float32, True, False), (MPRLIF(), nn.RMP(1), torch.float64, False, True),
+    (MPRLIF(reset="hard"), nn.RMP(2), torch.float32, False, False), (AdaptiveLIF(), of_everything, torch.float64, True, True)])
+def test_other_resets_and_parameters_of_each_neuron(neuron: Neuron, penalty: Any, dtype: torch.dtype, detach: bool,
+                                                    each: bool) -> None:
     for steps, n in ((1, 1), (2, 1023), (100, 33)):
-        compare(neuron, penalty, steps, (2, n), dtype, (), detach)
-        compare(neuron, penalty, steps, (2, n), dtype, (n,), detach)
+        compare(neuron, penalty, steps, (2, n), dtype, (n,) if each else (), detach)
 
 
 def test_spikes_and_other_gradients_are_those_without_a_penalty_bit_for_bit() -> None:
@@ -168,6 +167,46 @@ def test_territories_equal_the_eager_loop() -> None:
         g.append(*torch.autograd.grad(out.sum() + 0.3 * after[-1].sum(), leaf))
     assert all(float((a - b).detach().abs().max()) < 1e-12 for a, b in zip(*found, strict=True)) and found[0][0].any()
     assert float((g[0] - g[1]).abs().max()) < 1e-12 * float(g[1].abs().max())
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_what_runs_on_cuda_equals_the_fused_loop(recurrent: bool) -> None:
+    """There a layer that pays is eager; here the same method on the CPU."""
+    torch.manual_seed(0)
+    mask = torch.rand(33, 33) < 0.5
+    options: dict[str, Any] = {**LEARNED, "penalty": nn.RMP(2)}
+    layer = nn.Recurrent(LIF(theta=0.5), 33, mask=mask, **options) if recurrent else nn.Neuron(LIF(theta=0.5), **options)
+    layer.double()
+    inputs, state = layer.started((0.3 + torch.randn(20, 3, 33)).double().requires_grad_(), None)
+    leaves = [inputs[0], *layer.parameters()]
+    results = [run(inputs, state, layer.parameters_for(inputs[0]), cost=rmp.square) for run in (layer.run, layer.eager)]
+    (out, end), (expected, wanted) = results
+    same(leaves, 1e-12, [out, *end], [expected, *wanted], ["x", *(n for n, _ in layer.named_parameters())])
+
+
+def test_no_potential_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A penalty takes one row a layer forward, its sums, and one row backward, their gradient."""
+    taken: list[tuple[int, ...]] = []
+
+    def take(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        taken.append(tuple(shape))
+        return torch.empty(tuple(shape), dtype=dtype)
+
+    monkeypatch.setattr("snnsim.nn.fused.take", take)
+    x = torch.randn(40, 3, 31).double().requires_grad_()
+    layer, rows = nn.Neuron(LIF(theta=0.5), penalty=nn.RMP(2), **LEARNED), []
+    for paying in (False, True):
+        taken.clear()
+        with nn.penalties() as found:
+            if not paying:
+                layer.set_penalty(None)
+            out, _ = layer(x)
+            layer.set_penalty(nn.RMP(2))
+        (out.sum() + (found.total() if paying else 0.0)).backward()
+        rows.append(sorted(taken))
+    for shape in rows[0]:
+        rows[1].remove(shape)
+    assert rows[1] == [(3, 31), (3, 31)]
 
 
 def net_of(**options: Any) -> nn.Sequential:

@@ -146,6 +146,29 @@ def test_a_batch_split_over_processes_has_the_loss_of_one(tmp_path):
     assert all(float((one[k] - two[k]).abs().max()) <= 1e-6 for k in one)
 
 
+def distributed(number, folder):
+    net = torch.nn.parallel.DistributedDataParallel(net_of(penalty=nn.RMP(2)))
+    part = slice(2 * number, 2 * number + 2)
+    with nn.penalties() as found:
+        out, _ = net(input_of(samples=4)[:, part])
+    (out.mean(0).square().mean() + found.total()).backward()
+    torch.save({k: p.grad for k, p in net.module.named_parameters()}, folder / f"{number}.pt")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="forkserver")
+def test_in_distributed_data_parallel(tmp_path):
+    assert together(2, distributed, tmp_path, folder=tmp_path) == ["", ""]
+    net = net_of(penalty=nn.RMP(2))
+    with nn.penalties() as found:
+        out, _ = net(input_of(samples=4))
+    (out.mean(0).square().mean() + found.total()).backward()
+    for number in range(2):
+        got = torch.load(tmp_path / f"{number}.pt", weights_only=True)
+        for k, p in net.named_parameters():
+            torch.testing.assert_close(got[k], p.grad, rtol=0.0, atol=1e-12 * float(p.grad.abs().max()))
+
+
 def test_a_recipe_says_which_layers_pay():
     layers = [{"kind": "linear", "inputs": 4, "outputs": 3}, {"kind": "neuron", "theta": 0.5, "rmp": 2},
               {"kind": "recurrent", "features": 3, "model": "mpr", "rmp": 1}, {"kind": "neuron"}, {"kind": "readout"}]

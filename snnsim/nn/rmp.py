@@ -6,8 +6,8 @@ u is the potential before the decision, o a constant. At theta = 1/2 this is |u 
 paper; another theta measures u in units of 2 theta, so that the threshold stays in the middle of the two values, 0 and
 2 theta, and a net whose weights and thresholds are scaled by one factor has the same loss.
 
-Guo et al., ICCV (2023). The mean over samples, neurons and steps and then over layers, the schedules of
-`snnsim.train.penalty`, and the unit of 2 theta are our reading.
+Guo et al., ICCV (2023). The form of the cost, its mean over samples, neurons and steps and then over layers, the schedules
+of `snnsim.train.schedule`, and the unit of 2 theta are our reading.
 """
 
 from __future__ import annotations
