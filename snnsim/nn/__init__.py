@@ -6,12 +6,43 @@ from snnsim.nn.chunks import checkpointed, truncated
 from snnsim.nn.convert import from_snntorch, from_spikingjelly
 from snnsim.nn.eager import eager
 from snnsim.nn.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, SumPool2d
+from snnsim.nn.mpbn import MPBN
 from snnsim.nn.neuron import Neuron, Readout, set_dt
+from snnsim.nn.norms import TEBN1d, TEBN2d, BNTT1d, BNTT2d, TdBN1d, TdBN2d
 from snnsim.nn.pool import POOL
 from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.sequential import Sequential, Stateful
 from snnsim.nn.surrogate import SURROGATES, Surrogate
 
-__all__ = ["POOL", "SURROGATES", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "Dropout", "Flatten", "Linear",
-           "MaxPool2d", "Neuron", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate", "checkpointed",
-           "eager", "from_snntorch", "from_spikingjelly", "set_dt", "truncated"]
+__all__ = [
+           "MPBN",
+           "POOL",
+           "SURROGATES",
+           "AvgPool2d",
+           "BNTT1d",
+           "BNTT2d",
+           "BatchNorm1d",
+           "BatchNorm2d",
+           "Conv2d",
+           "Dropout",
+           "Flatten",
+           "Linear",
+           "MaxPool2d",
+           "Neuron",
+           "Readout",
+           "Recurrent",
+           "Sequential",
+           "Stateful",
+           "SumPool2d",
+           "Surrogate",
+           "TEBN1d",
+           "TEBN2d",
+           "TdBN1d",
+           "TdBN2d",
+           "checkpointed",
+           "eager",
+           "from_snntorch",
+           "from_spikingjelly",
+           "set_dt",
+           "truncated",
+]

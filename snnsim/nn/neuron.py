@@ -116,13 +116,7 @@ class Neuron(Stateful):
         parameters = self.parameters_for(inputs[0])
         kind = cuda.Loop if inputs[0].is_cuda else Loop
         loop = kind(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
-        if not _channels_last(inputs[0]):
-            return loop(inputs, state, parameters)
-        inputs = tuple(i.movedim(2, 4) for i in inputs)
-        state = None if state is None else [v.movedim(1, 3) for v in state]
-        parameters = [p if p.numel() == 1 else p.reshape((1,) * (3 - p.ndim) + p.shape).movedim(0, 2) for p in parameters]
-        out, after = loop(inputs, state, parameters)
-        return out.movedim(4, 2), tuple(v.movedim(3, 1) for v in after)
+        return over_time(loop, inputs, state, parameters)
 
     def tensors(self, x: Any) -> tuple[torch.Tensor, ...]:
         """The rule's inputs, one tensor each. ValueError that says what is wrong with x."""
@@ -198,6 +192,18 @@ def _kinds(rule: Rule, learn: Sequence[str] | Mapping[str, Kind]) -> dict[str, K
         one_of(f"learn[{name!r}]", kind, _TO_RAW)
         kinds[name] = kind
     return kinds
+
+
+def over_time(loop: Callable[..., Any], inputs: tuple[torch.Tensor, ...], state: Sequence[torch.Tensor] | None,
+              parameters: list[torch.Tensor]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """loop(inputs, state, parameters), where channels stand last in memory without moving them."""
+    if not _channels_last(inputs[0]):
+        return loop(inputs, state, parameters)  # type: ignore[no-any-return]
+    inputs = tuple(i.movedim(2, 4) for i in inputs)
+    state = None if state is None else [v.movedim(1, 3) for v in state]
+    parameters = [p if p.numel() == 1 else p.reshape((1,) * (3 - p.ndim) + p.shape).movedim(0, 2) for p in parameters]
+    out, after = loop(inputs, state, parameters)
+    return out.movedim(4, 2), tuple(v.movedim(3, 1) for v in after)
 
 
 def fitting(name: str, p: torch.Tensor, shape: torch.Size) -> torch.Tensor:

@@ -3,8 +3,8 @@
 from snnsim.rule.derive import Derived, Step, derive
 from snnsim.rule.rule import Fixed, Neuron, Rule, finite, one_of
 from snnsim.rule.source import print_lines
-from snnsim.rule.stored import rule_from_json, rule_to_json
-from snnsim.rule.trace import Symbol, call, exp, where
+from snnsim.rule.stored import replayed, rule_from_json, rule_to_json
+from snnsim.rule.trace import Symbol, call, exp, named, where
 
-__all__ = ["Derived", "Fixed", "Neuron", "Rule", "Step", "Symbol", "call", "derive", "exp", "finite", "one_of", "print_lines",
-           "rule_from_json", "rule_to_json", "where"]
+__all__ = ["Derived", "Fixed", "Neuron", "Rule", "Step", "Symbol", "call", "derive", "exp", "finite", "named", "one_of",
+           "print_lines", "replayed", "rule_from_json", "rule_to_json", "where"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from snnsim.rule.replay import Replay
@@ -17,14 +18,23 @@ def rule_to_json(rule: Rule) -> str:
     functions: dict[str, Any] = {}
     for role in ROLES:
         if getattr(rule, role) is not None:
-            outputs = rule.trace(role)
-            order = reachable(outputs)
-            index = {id(s): i for i, s in enumerate(order)}
-            functions[role] = {"operations": [_row(s, index) for s in order],
-                               "results": [index[id(o)] for o in outputs]}
+            operations, results = _rows(rule.trace(role))
+            functions[role] = {"operations": operations, "results": results}
     return json.dumps({"name": rule.name, "states": rule.states, "inputs": rule.inputs, "parameters": rule.parameters,
                        "unit": rule.unit, "conductances": rule.conductances, "equation": rule.equation,
                        "source": rule.source, "functions": functions})
+
+
+def replayed(arguments: Sequence[str], outputs: Sequence[Symbol]) -> Replay:
+    """The function of these arguments that computes what was traced, for rules that are made from other rules."""
+    return Replay(arguments, *_rows(tuple(outputs)))
+
+
+def _rows(outputs: tuple[Symbol, ...]) -> tuple[list[list[Any]], list[int]]:
+    """A trace as rows of operations, and the rows that hold its results."""
+    order = reachable(outputs)
+    index = {id(s): i for i, s in enumerate(order)}
+    return [_row(s, index) for s in order], [index[id(o)] for o in outputs]
 
 
 def _row(s: Symbol, index: dict[int, int]) -> list[Any]:

@@ -22,6 +22,13 @@ def _recurrent(features: int, bias: bool = False, model: str = "lif", surrogate:
     return nn.Recurrent(_model(model, values), features, bias=bias, surrogate=surrogate, width=width, detach_reset=detach_reset)
 
 
+def _mpbn(features: Any, per: Any = "channel", recursion: Any = "raw", momentum: float = 0.1, eps: float = 1e-5,
+          model: str = "lif", surrogate: str = "atan", width: float | None = None, detach_reset: bool = False,
+          **values: Any) -> nn.MPBN:
+    return nn.MPBN(_model(model, values), features, per=per, recursion=recursion, momentum=momentum, eps=eps,
+                   surrogate=surrogate, width=width, detach_reset=detach_reset)
+
+
 def _model(model: str, values: Mapping[str, Any]) -> Any:
     if model not in NEURONS:
         raise ValueError(f"model must be one of {', '.join(NEURONS)}, got {model!r}")
@@ -38,7 +45,12 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "avg_pool2d": lambda kernel, stride=None: nn.AvgPool2d(kernel, stride),
     "max_pool2d": lambda kernel, stride=None: nn.MaxPool2d(kernel, stride),
     "batch_norm1d": lambda features: nn.BatchNorm1d(features), "batch_norm2d": lambda channels: nn.BatchNorm2d(channels),
-    "neuron": _neuron, "recurrent": _recurrent, "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
+    "td_bn1d": lambda features, theta=1.0, alpha=1.0: nn.TdBN1d(features, theta, alpha),
+    "td_bn2d": lambda channels, theta=1.0, alpha=1.0: nn.TdBN2d(channels, theta, alpha),
+    "bntt1d": lambda features, steps: nn.BNTT1d(features, steps), "bntt2d": lambda channels, steps: nn.BNTT2d(channels, steps),
+    "tebn1d": lambda features, steps: nn.TEBN1d(features, steps), "tebn2d": lambda channels, steps: nn.TEBN2d(channels, steps),
+    "neuron": _neuron, "mpbn": _mpbn, "recurrent": _recurrent,
+    "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
     "readout": lambda tau=20.0: nn.Readout(tau=tau)}
 
 

@@ -2,7 +2,8 @@
 
     [data]      name, dt (ms), steps, clip, validation (share of the training set), [data.augment] ...
     [[layer]]   kind = "conv2d" | "linear" | "sum_pool2d" | "avg_pool2d" | "max_pool2d" | "batch_norm1d" | "batch_norm2d" |
-                "neuron" | "recurrent" | "flatten" | "dropout" | "readout"
+                "td_bn1d" | "td_bn2d" | "bntt1d" | "bntt2d" | "tebn1d" | "tebn2d" | "neuron" | "mpbn" | "recurrent" |
+                "flatten" | "dropout" | "readout"
     [train]     epochs, batch_size, learning_rate, weight_decay, warmup, label_smoothing, average, seed
 
 Every key is optional but data.name and the layers; unknown keys are refused, so that a misspelt one is not ignored.
