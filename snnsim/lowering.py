@@ -3,7 +3,8 @@
 One walk over the layers of a Sequential. Linear maps gather into a chain until a neuron layer closes it; a batch norm
 is folded into the linear map before it (w' = w gamma / sqrt(var + eps), b' = (b - mean) gamma / sqrt(var + eps) +
 beta); so is the factor 1 / (height width) of an average pool, which becomes a sum pool, and the gain of a neuron whose
-rule stands for a leaky integrate-and-fire that targets know. Dropout vanishes, flatten is how a Network indexes anyway.
+rule stands for a leaky integrate-and-fire that targets know. A batch norm of the membrane becomes thresholds. Dropout
+vanishes, flatten is how a Network indexes anyway.
 Anything else is refused by name.
 """
 
@@ -21,16 +22,19 @@ import snnsim.nn as nn
 from snnsim.maps import Conv2d, Dense, Map, SumPool2d
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.neurons.standard import Standard, standard
+from snnsim.rule import Fixed
 
 Shape = tuple[int, ...]
 
 
 def lower(net: torch.nn.Module, *, time: TimeBase | None = None, input_shape: Sequence[int] | None = None,
-          classes: Sequence[str] | None = None) -> Network:
+          classes: Sequence[str] | None = None, average_steps: bool = False) -> Network:
     """The Network that does what the net does in evaluation mode.
 
     time, input_shape (N,) or (channels, height, width), classes: as the net was trained, unless given. The weights'
     dtype is kept. Network.notes says what was folded, and what no longer equals the net bit for bit because of it.
+    average_steps: a norm that differs from step to step (BNTT, TEBN), which no Network holds, is replaced by its mean over
+    the steps, and noted.
 
     Errors: TypeError for a module that is not a Sequential; ValueError that names the layer which cannot be lowered,
     or what is not known yet.
@@ -42,7 +46,7 @@ def lower(net: torch.nn.Module, *, time: TimeBase | None = None, input_shape: Se
     if time is None or shape is None:
         raise ValueError("lower needs time=TimeBase(dt=...) and input_shape=(channels, height, width): the net was not "
                          "trained by fit, which would have told")
-    walk = _Walk(tuple(int(n) for n in shape))
+    walk = _Walk(tuple(int(n) for n in shape), average_steps)
     for name, module in net.named_children():
         walk.visit(name, module)
     output = walk.finish()
@@ -54,7 +58,8 @@ def lower(net: torch.nn.Module, *, time: TimeBase | None = None, input_shape: Se
 class _Walk:
     """What has been built so far, and the chain of maps that waits for its neurons."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, average_steps: bool = False) -> None:
+        self.average_steps = average_steps
         self.populations = [Population("input", shape)]
         self.projections: list[Projection] = []
         self.notes: list[str] = []
@@ -74,7 +79,7 @@ class _Walk:
                 self.close(name, module, label)
             case nn.Linear() | nn.Conv2d():
                 self.linear(module, label)
-            case nn.BatchNorm1d() | nn.BatchNorm2d():
+            case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BNTT1d() | nn.BNTT2d():
                 self.fold(module, label)
             case nn.SumPool2d():
                 self.append(SumPool2d(module.kernel, module.stride), label)
@@ -138,45 +143,88 @@ class _Walk:
         self.maps[at] = Dense(scaled) if isinstance(before, Dense) else Conv2d(
             scaled, before.stride, before.padding)  # type: ignore[attr-defined]
 
-    def fold(self, module: nn.BatchNorm1d | nn.BatchNorm2d, label: str) -> None:
-        at = max((i for i, m in enumerate(self.maps) if isinstance(m, (Dense, Conv2d))), default=None)
-        if at is None or len(self.maps[at].arrays()["weight"]) != module.num_features:
-            raise ValueError(f"{label} cannot be lowered: a batch norm must follow a Linear or Conv2d layer, or pools "
-                             "behind one")
+    def fold(self, module: Any, label: str) -> None:
         if module.running_mean is None or module.running_var is None:
             raise ValueError(f"{label} cannot be lowered: it keeps no running statistics")
-        mean, variance = _array(module.running_mean).astype(np.float64), _array(module.running_var).astype(np.float64)
-        gamma = np.ones_like(mean) if module.weight is None else _array(module.weight).astype(np.float64)
-        beta = np.zeros_like(mean) if module.bias is None else _array(module.bias).astype(np.float64)
-        scale = gamma / np.sqrt(variance + module.eps)
+        mean, scale, beta = self.affine(module, label)
+        at = max((i for i, m in enumerate(self.maps) if isinstance(m, (Dense, Conv2d))), default=None)
+        if at is None or len(self.maps[at].arrays()["weight"]) != len(mean):
+            raise ValueError(f"{label} cannot be lowered: a batch norm must follow a Linear or Conv2d layer, or pools "
+                             "behind one")
         dtype = self.maps[at].arrays()["weight"].dtype
         self.scale(scale, label)
         offset = 0.0 if self.bias is None else self.bias.astype(np.float64).reshape(-1)
         self.bias = _channels(((offset - mean) * scale + beta).astype(dtype), self.shape)
         self.notes.append(f"{label} folded into {self.weighted}: equal up to rounding in {dtype}")
 
+    def affine(self, module: Any, label: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """mean, scale and shift of (x - mean) scale + shift, what a batch norm is in evaluation, a channel each."""
+        mean, variance = _array(module.running_mean).astype(np.float64), _array(module.running_var).astype(np.float64)
+        weight = getattr(module, "gamma", module.weight)
+        gamma = np.ones_like(mean) if weight is None else _array(weight).astype(np.float64)
+        beta = np.zeros_like(mean) if module.bias is None else _array(module.bias).astype(np.float64)
+        scale = gamma / np.sqrt(variance + module.eps)
+        if isinstance(module, (nn.TEBN1d, nn.TEBN2d)):
+            factor = _array(module.factor).astype(np.float64).reshape(-1, 1)
+            values = np.stack([np.broadcast_to(v, (len(factor), len(mean))) for v in (mean, factor * scale, factor * beta)])
+        elif isinstance(module, (nn.BNTT1d, nn.BNTT2d)):
+            values = np.stack([v.reshape(module.steps, -1) for v in (mean, scale, beta)])
+        else:
+            return mean, scale, beta
+        if not np.any(values != values[:, :1]):
+            return values[0, 0], values[1, 0], values[2, 0]
+        if not self.average_steps:
+            raise ValueError(f"{label} cannot be lowered: it differs from step to step, and a Network is the same at every "
+                             "step. Train with BatchNorm1d, BatchNorm2d or TdBN, or take its mean over the steps with "
+                             "lower(net, average_steps=True), which changes what the net does")
+        self.notes.append(f"{label} replaced by its mean over {values.shape[1]} steps: what it does at each of them is lost")
+        shift = values[2] - values[0] * values[1]
+        return np.zeros_like(shift[0]), values[1].mean(0), shift.mean(0)
+
+    def normed(self, module: nn.MPBN, dtype: Any, label: str) -> Fixed:
+        """The neuron without a norm of its membrane; or where that is carried, with the norm as part of its rule."""
+        if module.recursion == "raw":
+            found = module.fold(dtype, len(self.shape))
+            sign, constant = np.asarray(found.values["sign"]), np.asarray(found.values["constant"])
+            self.notes.append(f"{label}: the norm of its membrane folded into {sign.size} thresholds, with the same decisions "
+                              f"in {np.dtype(dtype)}; {int((sign < 0).sum())} fire below theirs, {int((constant > 0).sum())} "
+                              f"always, {int((constant < 0).sum())} never")
+        else:
+            found = module.fixed(len(self.shape))
+            self.notes.append(f"{label}: the norm of its membrane is carried from step to step, and stays in its rule, "
+                              "so that its neurons are updated at every step")
+        return found
+
     def close(self, name: str, module: nn.Neuron, label: str) -> None:
         if not self.maps:
             raise ValueError(f"{label} cannot be lowered: no linear layer stands before it")
-        values = module.step_parameters(len(self.shape)) if isinstance(module, nn.HoyerSpike) else module.step_parameters()
-        parameters = {k: _parameter(v, self.shape, label) for k, v in values.items()}
         weights = next((m.arrays()["weight"] for m in reversed(self.maps) if isinstance(m, (Dense, Conv2d))), np.zeros(0, "f"))
         dtype = weights.dtype
-        found = standard(module.rule, parameters, dtype)
+        values = module.step_parameters(len(self.shape)) if isinstance(module, nn.HoyerSpike) else module.step_parameters()
+        rule, held = module.rule, {k: _array(v) for k, v in values.items()}
+        if isinstance(module, nn.MPBN):
+            own = self.normed(module, dtype, label)
+            rule, held = own.rule, {k: np.asarray(v) for k, v in own.values.items()}
+        parameters = {k: _parameter(v, self.shape, label) for k, v in held.items()}
+        found = standard(rule, parameters, dtype)
         if found.gain.size > 1 and found.gain.shape != (len(weights), *(1,) * (len(self.shape) - 1)):  # not one an output
-            found = Standard(module.rule, parameters, np.ones(()))
+            found = Standard(rule, parameters, np.ones(()))
         gain = found.gain.astype(np.float64)
         if np.any(gain * self.factor != 1.0):
             self.scale(gain * self.factor, label)
         if np.any(gain != 1.0):
             self.bias = None if self.bias is None else (self.bias * _channels(gain, self.shape)).astype(dtype)
             self.notes.append(f"{label}: the factor of its input folded into {self.weighted}: equal up to rounding in {dtype}")
-        if found.rule is not module.rule:
-            self.notes.append(f"{label}: its rule {module.rule.name} written as {found.rule.name}")
+        if found.rule is not rule:
+            self.notes.append(f"{label}: its rule {rule.name} written as {found.rule.name}")
         parameters = {k: np.asarray(v).astype(dtype) for k, v in found.parameters.items()}
         source, target = self.populations[-1].name, f"{found.rule.name}_{name}"
         initial = {k: v for k, v in module.neuron.initial.items() if v}
         self.populations.append(Population(target, self.shape, found.rule, parameters, initial))
+        awake = int(self.populations[-1].spontaneous.sum())
+        if awake:
+            self.notes.append(f"{label}: {awake} of {self.populations[-1].size} neurons fire at rest, without any input, and "
+                              "are updated at every step")
         self.projections.append(Projection(source, target, tuple(self.maps), self.bias))
         if isinstance(module, nn.Recurrent):
             recurrent = (_array(module.weight) * gain.reshape(-1, 1)).astype(dtype)
@@ -201,8 +249,7 @@ def _channels(values: NDArray[Any], shape: Shape) -> NDArray[Any]:
     return values.reshape(-1, 1, 1) if len(shape) == 3 else values
 
 
-def _parameter(value: torch.Tensor, shape: Shape, label: str) -> NDArray[Any]:
-    array = _array(value)
+def _parameter(array: NDArray[Any], shape: Shape, label: str) -> NDArray[Any]:
     try:
         np.broadcast_to(array, shape)
     except ValueError:

@@ -20,7 +20,7 @@ from snnsim.connect import AllToAll, Connect, OneToOne, Pairs
 from snnsim.distributions import Distribution, Value, value_or_distribution
 from snnsim.maps import Map
 from snnsim.plasticity import STDP, Plasticity
-from snnsim.rule import Neuron, Rule, finite, one_of
+from snnsim.rule import Neuron, Rule, call, finite, one_of
 from snnsim.sources import Source, StepCurrent
 
 Array = NDArray[Any]
@@ -100,6 +100,17 @@ class Population:
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def spontaneous(self) -> NDArray[np.bool_]:
+        """Which neurons fire in a step without any input, from states of 0: [*shape]. A folded norm can make such."""
+        fires = np.zeros(self.shape, np.bool_)
+        if self.rule is not None and self.rule.margin is not None:
+            values = [np.asarray(self.parameters[p]) for p in self.rule.parameters]
+            with np.errstate(all="ignore"):
+                h = call(self.rule.charge, *[np.float64(0.0)] * (len(self.rule.states) + len(self.rule.inputs)), *values)
+                fires |= np.asarray(call(self.rule.margin, *h, *values)[0]) >= 0.0
+        return fires
 
     @classmethod
     def of(cls, name: str, shape: int | Sequence[int], neuron: Neuron, dt: float, dtype: Any = np.float64,

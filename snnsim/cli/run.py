@@ -137,6 +137,8 @@ def _totals(done: Simulation, net: Network) -> None:
         rows.append((f"spikes of {name} a sample", f"{counts.mean():,.1f} by {net.population(name).size:,} neurons"))
     rows += [(f"synaptic events of {name} a sample", f"{total / n:,.1f}") for name, total in done.synaptic.items()]
     rows += [("synaptic events a sample", f"{sum(done.synaptic.values()) / n:,.1f}"),
+             *((f"neurons of {p.name} that fire at rest", f"{int(p.spontaneous.sum()):,}") for p in net.populations
+               if p.spontaneous.any()),
              ("neurons updated every step", f"{done.ticked:.1%}"), ("neuron updates done", f"{done.updates:.1%}"),
              ("time a sample", f"{done.milliseconds:.2f} ms ({done.mode}-driven)")]
     table(("", ""), rows)

@@ -14,6 +14,8 @@ from snnsim.nn.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Dropou
 from snnsim.nn.membranes import membranes
 from snnsim.nn.neuron import Neuron, Readout, set_dt, set_penalty
 from snnsim.nn.penalty import Penalty, penalties
+from snnsim.nn.mpbn import MPBN
+from snnsim.nn.norms import TEBN1d, TEBN2d, BNTT1d, BNTT2d, TdBN1d, TdBN2d
 from snnsim.nn.pool import POOL
 from snnsim.nn.qcfs import QCFS, to_spiking
 from snnsim.nn.recurrent import Recurrent
@@ -21,9 +23,9 @@ from snnsim.nn.rmp import RMP
 from snnsim.nn.sequential import Sequential, Stateful
 from snnsim.nn.surrogate import SURROGATES, Surrogate, estimating_error, gradient_stability, reste, reste_exponent
 
-__all__ = ["ELM", "POOL", "QCFS", "RMP", "SURROGATES", "Astrocytes", "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "BiPer",
-           "Conv2d", "Dropout", "Flatten", "HoyerSpike", "Linear", "MaxPool2d", "Neuron", "Penalty", "Readout",
-           "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate", "biper", "branch_windows", "checkpointed",
-           "collected", "eager", "estimating_error", "from_snntorch", "from_spikingjelly", "gradient_stability",
-           "hoyer_loss", "membranes", "penalties", "reste", "reste_exponent", "set_dt", "set_penalty", "territories",
-           "to_spiking", "truncated"]
+__all__ = ["ELM", "MPBN", "POOL", "QCFS", "RMP", "SURROGATES", "Astrocytes", "AvgPool2d", "BNTT1d", "BNTT2d",
+           "BatchNorm1d", "BatchNorm2d", "BiPer", "Conv2d", "Dropout", "Flatten", "HoyerSpike", "Linear", "MaxPool2d",
+           "Neuron", "Penalty", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate", "TEBN1d",
+           "TEBN2d", "TdBN1d", "TdBN2d", "biper", "branch_windows", "checkpointed", "collected", "eager",
+           "estimating_error", "from_snntorch", "from_spikingjelly", "gradient_stability", "hoyer_loss", "membranes",
+           "penalties", "reste", "reste_exponent", "set_dt", "set_penalty", "territories", "to_spiking", "truncated"]

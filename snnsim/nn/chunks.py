@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from snnsim.nn import events
 from snnsim.nn.convert.each_step import DropoutEachStep
 from snnsim.nn.hoyer import HoyerSpike
+from snnsim.nn.mpbn import MPBN
 from snnsim.nn.penalty import penalties
 
 
@@ -26,7 +27,8 @@ def checkpointed(net: torch.nn.Module, x: Any, steps: int, state: Any = None) ->
     net(x, state), up to the order of sums over chunks; penalties count once. Chen et al., arXiv:1604.06174 (2016).
 
     Errors: ValueError when steps is not a positive whole number, for an x of another kind, and, in training, for a batch
-    norm, whose statistics go over all steps, and for a dropout that draws for each step.
+    norm, whose statistics go over all steps, for MPBN, which would count its steps twice, and for a dropout that draws for
+    each step.
     """
     outputs = []
     for chunk in _chunks(net, x, steps):
@@ -77,6 +79,10 @@ def _chunks(net: torch.nn.Module, x: Any, steps: int) -> Iterator[Any]:
         if isinstance(module, (torch.nn.modules.batchnorm._BatchNorm, HoyerSpike)) and module.training:
             raise ValueError(f"layer {name} ({type(module).__name__}) takes its statistics over all steps, so a net that holds "
                              "it cannot be trained in chunks of steps: put it into evaluation mode, or leave it out")
+        if isinstance(module, MPBN) and module.training:
+            raise ValueError(f"layer {name} (MPBN) moves its running statistics at every step, and chunks of steps are "
+                             "computed twice, so a net that holds it cannot be trained in chunks of steps: put it into "
+                             "evaluation mode, or leave it out")
         if isinstance(module, (torch.nn.modules.dropout._DropoutNd, DropoutEachStep)) and module.training:
             raise ValueError(f"layer {name} ({type(module).__name__}) draws for each step, and every chunk would draw what the "
                              "first did, so a net that holds it cannot be trained in chunks of steps: use snnsim.nn.Dropout, "

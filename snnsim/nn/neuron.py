@@ -153,14 +153,7 @@ class Neuron(Stateful):
             loop = partial(self.eager, cost=cost)
         else:
             loop = Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset, cost)
-        if not _channels_last(inputs[0]):
-            out, after = loop(inputs, state, parameters)
-            return out, after
-        inputs = tuple(i.movedim(2, 4) for i in inputs)
-        state = None if state is None else [v.movedim(1, 3) for v in state]
-        parameters = [p if p.numel() == 1 else p.reshape((1,) * (3 - p.ndim) + p.shape).movedim(0, 2) for p in parameters]
-        out, after = loop(inputs, state, parameters)
-        return out.movedim(4, 2), tuple(v.movedim(3, 1) for v in after)
+        return over_time(loop, inputs, state, parameters)
 
     def eager(self, inputs: Sequence[torch.Tensor], state: Any, parameters: Sequence[torch.Tensor], **options: Any) -> tuple[
             torch.Tensor, tuple[torch.Tensor, ...]]:
@@ -256,6 +249,18 @@ def _kinds(rule: Rule, learn: Sequence[str] | Mapping[str, Kind]) -> dict[str, K
         one_of(f"learn[{name!r}]", kind, _TO_RAW)
         kinds[name] = kind
     return kinds
+
+
+def over_time(loop: Callable[..., Any], inputs: tuple[torch.Tensor, ...], state: Sequence[torch.Tensor] | None,
+              parameters: list[torch.Tensor]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """loop(inputs, state, parameters), where channels stand last in memory without moving them."""
+    if not _channels_last(inputs[0]):
+        return loop(inputs, state, parameters)  # type: ignore[no-any-return]
+    inputs = tuple(i.movedim(2, 4) for i in inputs)
+    state = None if state is None else [v.movedim(1, 3) for v in state]
+    parameters = [p if p.numel() == 1 else p.reshape((1,) * (3 - p.ndim) + p.shape).movedim(0, 2) for p in parameters]
+    out, after = loop(inputs, state, parameters)
+    return out.movedim(4, 2), tuple(v.movedim(3, 1) for v in after)
 
 
 def fitting(name: str, p: torch.Tensor, shape: torch.Size) -> torch.Tensor:

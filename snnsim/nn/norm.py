@@ -29,8 +29,9 @@ def applies(norm: Norm, x: torch.Tensor) -> bool:
 
 
 @uncompiled
-def batch_norm(norm: Norm, x: torch.Tensor) -> torch.Tensor:
-    """norm(x) in training: y = (x - mean) / sqrt(var + eps) weight + bias a channel, x [N, C] or [N, C, H, W].
+def batch_norm(norm: Norm, x: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    """norm(x) in training: y = (x - mean) / sqrt(var + eps) weight + bias a channel, x [N, C] or [N, C, H, W]. weight: in
+    place of the norm's own.
 
     mean and var are those of N, H and W, over all processes of torch.distributed, which must all call it. float16 and
     bfloat16 are computed in float32. Ioffe and Szegedy, ICML (2015).
@@ -42,7 +43,8 @@ def batch_norm(norm: Norm, x: torch.Tensor) -> torch.Tensor:
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     rows = wide.movedim(1, -1)
     rows = rows if rows.is_contiguous() else take(rows.shape, rows.dtype).copy_(rows)
-    y: torch.Tensor = _BatchNorm.apply(norm, rows, norm.weight, norm.bias)  # type: ignore[no-untyped-call]
+    weight = norm.weight if weight is None else weight
+    y: torch.Tensor = _BatchNorm.apply(norm, rows, weight, norm.bias)  # type: ignore[no-untyped-call]
     return y.movedim(-1, 1).to(x.dtype)
 
 

@@ -101,7 +101,8 @@ def backward(_k, _of, _block, _scratch, {arguments}, width):
 '''
 
 
-CALLED = {"copy", "clear", "fire", "step", "adjoint", "fired", "add", "send", "back", "min", "np"}
+CALLED = {"copy", "clear", "fire", "step", "adjoint", "fired", "add", "send", "back", "min", "np",
+          "charge", "deviate", "decide", "norms", "decided", "charged"}
 
 
 def check_names(rule: Rule) -> None:

@@ -17,7 +17,8 @@ OPTIONS = ("surrogate", "width", "detach_reset", "learn", "shape")  # of a layer
 
 def _layer(of: Callable[..., Any], *first: Any, model: str = "lif", rmp: int | None = None, **values: Any) -> Any:
     options = {k: _shape(values.pop(k)) if k == "shape" else values.pop(k) for k in OPTIONS if k in values}
-    return of(_model(model, values), *first, penalty=None if rmp is None else nn.RMP(rmp), **options)
+    penalty = {} if rmp is None else {"penalty": nn.RMP(rmp)}
+    return of(_model(model, values), *first, **penalty, **options)
 
 
 def _recurrent(features: int, bias: bool = False, **values: Any) -> nn.Recurrent:
@@ -37,6 +38,12 @@ def _elm(inputs: int, outputs: int, memories: int, branches: int | None = None, 
 
 def _shape(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _mpbn(features: int | list[int], per: Any = "channel", recursion: Any = "raw", momentum: float | None = 0.1,
+          eps: float = 1e-5, **values: Any) -> nn.MPBN:
+    norm = partial(nn.MPBN, per=per, recursion=recursion, momentum=momentum, eps=eps)
+    return _layer(norm, features, **values)  # type: ignore[no-any-return]
 
 
 def _model(model: str, values: Mapping[str, Any]) -> Any:
@@ -68,6 +75,11 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "avg_pool2d": lambda kernel, stride=None: nn.AvgPool2d(kernel, stride),
     "max_pool2d": lambda kernel, stride=None: nn.MaxPool2d(kernel, stride),
     "batch_norm1d": lambda features: nn.BatchNorm1d(features), "batch_norm2d": lambda channels: nn.BatchNorm2d(channels),
+    "td_bn1d": lambda features, theta=1.0, alpha=1.0: nn.TdBN1d(features, theta, alpha),
+    "td_bn2d": lambda channels, theta=1.0, alpha=1.0: nn.TdBN2d(channels, theta, alpha),
+    "bntt1d": lambda features, steps: nn.BNTT1d(features, steps), "bntt2d": lambda channels, steps: nn.BNTT2d(channels, steps),
+    "tebn1d": lambda features, steps: nn.TEBN1d(features, steps), "tebn2d": lambda channels, steps: nn.TEBN2d(channels, steps),
+    "mpbn": _mpbn,
     "neuron": partial(_layer, nn.Neuron), "recurrent": _recurrent, "astrocytes": _astrocytes, "elm": _elm,
     "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
     "readout": lambda tau=20.0: nn.Readout(tau=tau)}

@@ -3,9 +3,7 @@
     extends     another recipe, of which this one says only what is different (see `recipe_file`)
     [data]      name, dt (ms), steps, clip, validation (share of the training set), [data.augment] ...
     [defaults.KIND]   what every layer of a kind has that does not say it itself; a kind there puts another in its place
-    [[layer]]   kind = "conv2d" | "linear" | "sum_pool2d" | "avg_pool2d" | "max_pool2d" | "batch_norm1d" | "batch_norm2d" |
-                "neuron" | "recurrent" | "astrocytes" | "elm" | "flatten" | "dropout" | "readout" | "hoyer" | "qcfs" |
-                "biper_linear" | "biper_conv2d"
+    [[layer]]   kind, one of `snnsim.train.build.LAYERS`, and what it takes
     [train]     epochs, batch_size, learning_rate, weight_decay, warmup, label_smoothing, average, penalty, penalty_schedule,
                 seed
 

@@ -105,7 +105,7 @@ def threshold(theta: Floats, firing: Firing) -> Floats:
         return np.array(theta)
     with np.errstate(over="ignore"):
         single = theta.astype(np.float32)
-    below = np.where(single >= theta, np.nextafter(single, np.float32(-np.inf)), single)
+        below = np.where(single >= theta, np.nextafter(single, np.float32(-np.inf)), single)
     return np.where(np.isfinite(below), below, theta).astype(np.float64)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from snnsim.hardware.nir.folded import plain_thresholds
 from snnsim.hardware.nir.graph import Array, Edge, Graph, Node, Value, write_graph
 from snnsim.hardware.nir.neurons import (
     DT,
@@ -64,6 +65,7 @@ def export(network: Network, path: str | os.PathLike[str], *, encoding: Encoding
     Time: NIR has no step, so one step of the network is written as 1e-4 s (snnTorch takes no other); the network's own
     dt, steps, t0 and clip, its readout, classes and notes go into metadata, and `read` restores the network from the
     file bit for bit.
+    A norm that was folded into thresholds becomes plain ones, with the same spikes (see `nir.folded`); `read` gives those.
     allow_lossy: write a population with soft reset or without reset as one with hard reset, and its rule as metadata.
 
     Errors: ValueError that names the layer and the feature that NIR cannot hold. Nothing is written then, and a file
@@ -73,7 +75,8 @@ def export(network: Network, path: str | os.PathLike[str], *, encoding: Encoding
         raise TypeError(f"network must be a Network, got {type(network).__name__}; snnsim.lower makes one of a trained net")
     one_of("encoding", encoding, ENCODINGS)
     one_of("firing", firing, FIRINGS)
-    lossy, kept = _lossy(network), _kept(network)
+    network, folded = plain_thresholds(network)
+    lossy, kept = _lossy(network), (*_kept(network), *folded)
     if lossy and not allow_lossy:
         raise ValueError(f"{lossy[0]}. Export with allow_lossy=True to write it so and keep its rule as metadata for "
                          "snnsim, or train with reset='hard'")
