@@ -3,7 +3,8 @@
 One walk over the layers of a Sequential. Linear maps gather into a chain until a neuron layer closes it; a batch norm
 is folded into the linear map before it (w' = w gamma / sqrt(var + eps), b' = (b - mean) gamma / sqrt(var + eps) +
 beta); so is the factor 1 / (height width) of an average pool, which becomes a sum pool, and the gain of a neuron whose
-rule stands for a leaky integrate-and-fire that targets know. Dropout vanishes, flatten is how a Network indexes anyway.
+rule stands for a leaky integrate-and-fire that targets know. Delays are rounded, and those of axons go to the synapses of
+the linear layer after them. Dropout vanishes, flatten is how a Network indexes anyway.
 Anything else is refused by name.
 """
 
@@ -18,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 import snnsim.nn as nn
-from snnsim.maps import Conv2d, Dense, Map, SumPool2d
+from snnsim.maps import Conv2d, Delayed, Dense, Map, SumPool2d
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.neurons.standard import Standard, standard
 
 Shape = tuple[int, ...]
+WEIGHTED = (Dense, Conv2d, Delayed)
 
 
 def lower(net: torch.nn.Module, *, time: TimeBase | None = None, input_shape: Sequence[int] | None = None,
@@ -61,6 +63,7 @@ class _Walk:
         self.shape = shape
         self.maps: list[Map] = []
         self.bias: NDArray[Any] | None = None
+        self.waiting: NDArray[Any] | None = None  # the delays of the axons that the next linear layer starts from
         self.last = ""  # the last map, and the last with weights
         self.weighted = ""
         self.factor: NDArray[Any] = np.ones(())  # what the chain is still to be multiplied by
@@ -75,6 +78,14 @@ class _Walk:
                 self.close(name, module, label)
             case nn.Linear() | nn.Conv2d():
                 self.linear(module, label)
+            case nn.DelayLinear():
+                self.delayed(module, label)
+            case nn.Delay():
+                delay = module.steps().cpu().numpy()
+                if delay.shape != self.shape:
+                    raise ValueError(f"{label} has {len(delay)} delays, but {self.shape} channels reach it")
+                self.waiting = delay if self.waiting is None else self.waiting + delay
+                self.last = label
             case nn.BatchNorm1d() | nn.BatchNorm2d():
                 self.fold(module, label)
             case nn.SumPool2d():
@@ -86,10 +97,15 @@ class _Walk:
             case nn.Dropout():
                 pass
             case _:
-                raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, SumPool2d, AvgPool2d, "
-                                 "Flatten, batch norm after a linear map, dropout and neurons")
+                raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, DelayLinear, Delay, "
+                                 "SumPool2d, AvgPool2d, Flatten, batch norm after a linear map, dropout and neurons")
 
     def append(self, m: Map, label: str) -> None:
+        if self.waiting is not None:
+            raise ValueError(f"{label} cannot be lowered after {self.last}: delays of axons must go into a Linear or "
+                             "DelayLinear")
+        if self.maps and isinstance(self.maps[-1], Delayed):
+            raise ValueError(f"{label} cannot be lowered after {self.last}: neurons must stand behind synapses with delays")
         if self.bias is not None:
             raise ValueError(f"{label} follows a bias inside a chain of linear maps: a Network adds the bias at the end "
                              "of a chain; leave out the bias of the layer before")
@@ -108,11 +124,25 @@ class _Walk:
             if isinstance(module.padding, str):
                 raise ValueError(f"{label} cannot be lowered: give its padding in numbers, not {module.padding!r}")
             self.append(Conv2d(weight, tuple(module.stride), tuple(module.padding)), label)  # type: ignore[arg-type]
+        elif self.waiting is not None:
+            delay, self.waiting = np.tile(self.waiting, (len(weight), 1)), None
+            self.append(Delayed(weight, delay), label)
         else:
             self.append(Dense(weight), label)
         self.weighted = label
         if module.bias is not None:
             self.bias = _channels(_array(module.bias), self.shape)
+
+    def delayed(self, module: nn.DelayLinear, label: str) -> None:
+        weight, delay = _array(module.weight), module.steps().cpu().numpy()
+        if self.waiting is not None:
+            delay, self.waiting = delay + self.waiting, None
+        self.append(Delayed(weight, delay), label)
+        self.weighted = label
+        if module.bias is not None:
+            self.bias = _array(module.bias)
+        if module.learn:
+            self.notes.append(f"{label}: delays rounded to whole steps, as in evaluation")
 
     def pool(self, module: nn.AvgPool2d, label: str) -> None:
         bias, self.bias = self.bias, None  # the mean over a window of what is the same everywhere in it
@@ -124,18 +154,16 @@ class _Walk:
     def scale(self, factor: NDArray[Any], label: str) -> None:
         """Multiply what the chain gives, but for its bias. factor: one number, or one for each output of the last map with
         weights."""
-        at = max((i for i, m in enumerate(self.maps) if isinstance(m, (Dense, Conv2d))), default=None)
+        at = max((i for i, m in enumerate(self.maps) if isinstance(m, WEIGHTED)), default=None)
         if at is None:
             raise ValueError(f"{label} cannot be lowered: no Linear or Conv2d stands before it to take the factor "
                              f"{factor.ravel()[0]:g} of its input")
         before = self.maps[at]
         weight = before.arrays()["weight"]
-        scaled = (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)
-        self.maps[at] = Dense(scaled) if isinstance(before, Dense) else Conv2d(
-            scaled, before.stride, before.padding)  # type: ignore[attr-defined]
+        self.maps[at] = _weighing(before, (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype))
 
     def fold(self, module: nn.BatchNorm1d | nn.BatchNorm2d, label: str) -> None:
-        if not self.maps or not isinstance(self.maps[-1], (Dense, Conv2d)):
+        if not self.maps or not isinstance(self.maps[-1], WEIGHTED):
             raise ValueError(f"{label} cannot be lowered: a batch norm must follow a Linear or Conv2d layer")
         if module.running_mean is None or module.running_var is None:
             raise ValueError(f"{label} cannot be lowered: it keeps no running statistics")
@@ -149,18 +177,20 @@ class _Walk:
         folded = (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(dtype)
         offset = 0.0 if self.bias is None else self.bias.astype(np.float64).reshape(-1)
         self.bias = _channels(((offset - mean) * scale + beta).astype(dtype), self.shape)
-        self.maps.append(Dense(folded) if isinstance(before, Dense) else
-                         Conv2d(folded, before.stride, before.padding))  # type: ignore[attr-defined]
+        self.maps.append(_weighing(before, folded))
         self.notes.append(f"{label} folded into {self.last}: equal up to rounding in {dtype}")
 
     def close(self, name: str, module: nn.Neuron, label: str) -> None:
+        if self.waiting is not None:
+            raise ValueError(f"{label} cannot be lowered after {self.last}: delays of axons must go into a Linear or "
+                             "DelayLinear")
         if not self.maps:
             raise ValueError(f"{label} cannot be lowered: no linear layer stands before it")
         if any(module.neuron.initial.values()):
             raise ValueError(f"{label} cannot be lowered: its states start at {module.neuron.initial}, and the networks that "
                              "events are run through start at 0")
         parameters = {k: _parameter(v, self.shape, label) for k, v in module.step_parameters().items()}
-        weights = next((m.arrays()["weight"] for m in reversed(self.maps) if isinstance(m, (Dense, Conv2d))), np.zeros(0, "f"))
+        weights = next((m.arrays()["weight"] for m in reversed(self.maps) if isinstance(m, WEIGHTED)), np.zeros(0, "f"))
         dtype = weights.dtype
         found = standard(module.rule, parameters, dtype)
         if found.gain.size > 1 and found.gain.shape != (len(weights), *(1,) * (len(self.shape) - 1)):  # not one an output
@@ -187,6 +217,13 @@ class _Walk:
         if len(self.populations) == 1 or self.maps:
             raise ValueError("the net must end in a layer of neurons, such as snnsim.nn.Readout()")
         return self.populations[-1].name
+
+
+def _weighing(m: Map, weight: NDArray[Any]) -> Map:
+    """The map with other weights."""
+    if isinstance(m, Conv2d):
+        return Conv2d(weight, m.stride, m.padding)
+    return Delayed(weight, m.delay) if isinstance(m, Delayed) else Dense(weight)
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:

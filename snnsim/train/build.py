@@ -34,6 +34,8 @@ def _conv2d(inputs: int, outputs: int, kernel: int, **options: Any) -> nn.Conv2d
 
 LAYERS: dict[str, Callable[..., Any]] = {
     "conv2d": _conv2d, "linear": lambda inputs, outputs, bias=True: nn.Linear(inputs, outputs, bias=bias),
+    "delay_linear": lambda inputs, outputs, length, **options: nn.DelayLinear(inputs, outputs, length, **options),
+    "delay": lambda features, length, **options: nn.Delay(features, length, **options),
     "sum_pool2d": lambda kernel, stride=None: nn.SumPool2d(kernel, stride),
     "avg_pool2d": lambda kernel, stride=None: nn.AvgPool2d(kernel, stride),
     "max_pool2d": lambda kernel, stride=None: nn.MaxPool2d(kernel, stride),
