@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from snnsim.description import Description, load_description
     from snnsim.distributions import LogNormal, Normal, Uniform
     from snnsim.lowering import lower
-    from snnsim.maps import Conv2d, Dense, Sparse, SumPool2d
+    from snnsim.maps import Conv2d, Delayed, Dense, Sparse, SumPool2d
     from snnsim.network import Modulation, Network, Population, Projection, Synapses, TimeBase
     from snnsim.network_file import load_network, save_network
     from snnsim.plasticity import STDP, TsodyksMarkram
@@ -25,17 +25,17 @@ MODULES = ("datasets", "doctor", "engine", "hardware", "interop", "neurons", "nn
 NAMES = {name: module for module, names in {
     "connect": ("AllToAll", "Bernoulli", "FixedIndegree", "FixedOutdegree", "FixedTotal", "OneToOne", "Pairs"),
     "description": ("Description", "load_description"), "distributions": ("LogNormal", "Normal", "Uniform"),
-    "lowering": ("lower",), "maps": ("Conv2d", "Dense", "Sparse", "SumPool2d"),
+    "lowering": ("lower",), "maps": ("Conv2d", "Delayed", "Dense", "Sparse", "SumPool2d"),
     "network": ("Modulation", "Network", "Population", "Projection", "Synapses", "TimeBase"),
     "network_file": ("load_network", "save_network"),
     "plasticity": ("STDP", "TsodyksMarkram"), "sources": ("Poisson", "SpikeTimes", "StepCurrent"),
 }.items() for name in names}
 
-__all__ = ["STDP", "AllToAll", "Bernoulli", "Conv2d", "Dense", "Description", "FixedIndegree", "FixedOutdegree", "FixedTotal",
-           "LogNormal", "Modulation", "Network", "Normal", "OneToOne", "Pairs", "Poisson", "Population", "Projection",
-           "Sparse", "SpikeTimes", "StepCurrent", "SumPool2d", "Synapses", "TimeBase", "TsodyksMarkram", "Uniform",
-           "__version__", "datasets", "doctor", "engine", "hardware", "interop", "load_description", "load_network", "lower",
-           "neurons", "nn", "plot", "report", "rule", "save_network", "statistics", "train"]
+__all__ = ["STDP", "AllToAll", "Bernoulli", "Conv2d", "Delayed", "Dense", "Description", "FixedIndegree", "FixedOutdegree",
+           "FixedTotal", "LogNormal", "Modulation", "Network", "Normal", "OneToOne", "Pairs", "Poisson", "Population",
+           "Projection", "Sparse", "SpikeTimes", "StepCurrent", "SumPool2d", "Synapses", "TimeBase", "TsodyksMarkram",
+           "Uniform", "__version__", "datasets", "doctor", "engine", "hardware", "interop", "load_description", "load_network",
+           "lower", "neurons", "nn", "plot", "report", "rule", "save_network", "statistics", "train"]
 
 
 def __getattr__(name: str) -> Any:

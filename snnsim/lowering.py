@@ -3,8 +3,9 @@
 One walk over the layers of a Sequential. Linear maps gather into a chain until a neuron layer closes it; a batch norm
 is folded into the linear map before it (w' = w gamma / sqrt(var + eps), b' = (b - mean) gamma / sqrt(var + eps) +
 beta); so is the factor 1 / (height width) of an average pool, which becomes a sum pool, and the gain of a neuron whose
-rule stands for a leaky integrate-and-fire that targets know. A batch norm of the membrane becomes thresholds. Dropout
-vanishes, flatten is how a Network indexes anyway.
+rule stands for a leaky integrate-and-fire that targets know. A batch norm of the membrane becomes thresholds. Delays are
+rounded, and those of axons go to the synapses of the linear layer after them. Dropout vanishes, flatten is how a Network
+indexes anyway.
 Anything else is refused by name.
 """
 
@@ -19,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 
 import snnsim.nn as nn
-from snnsim.maps import Conv2d, Dense, Map, SumPool2d
+from snnsim.maps import Conv2d, Delayed, Dense, Map, SumPool2d
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.neurons.standard import Standard, standard
 from snnsim.rule import Fixed
 
 Shape = tuple[int, ...]
+WEIGHTED = (Dense, Conv2d, Delayed)
 
 
 def lower(net: torch.nn.Module, *, time: TimeBase | None = None, input_shape: Sequence[int] | None = None,
@@ -66,7 +68,9 @@ class _Walk:
         self.shape = shape
         self.maps: list[Map] = []
         self.bias: NDArray[Any] | None = None
-        self.weighted = ""  # the last map with weights
+        self.waiting: NDArray[Any] | None = None  # the delays of the axons that the next linear layer starts from
+        self.last = ""  # the last map, and the last with weights
+        self.weighted = ""
         self.factor: NDArray[Any] = np.ones(())  # what the chain is still to be multiplied by
 
     def visit(self, name: str, module: torch.nn.Module) -> None:
@@ -79,6 +83,14 @@ class _Walk:
                 self.close(name, module, label)
             case nn.Linear() | nn.Conv2d():
                 self.linear(module, label)
+            case nn.DelayLinear():
+                self.delayed(module, label)
+            case nn.Delay():
+                delay = module.steps().cpu().numpy()
+                if delay.shape != self.shape:
+                    raise ValueError(f"{label} has {len(delay)} delays, but {self.shape} channels reach it")
+                self.waiting = delay if self.waiting is None else self.waiting + delay
+                self.last = label
             case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BNTT1d() | nn.BNTT2d():
                 self.fold(module, label)
             case nn.SumPool2d():
@@ -96,10 +108,15 @@ class _Walk:
                 raise ValueError(f"{label} cannot be lowered: it is an activation without spikes; snnsim.nn.to_spiking makes "
                                  "neurons of it")
             case _:
-                raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, SumPool2d, AvgPool2d, "
-                                 "Flatten, batch norm after a linear map, dropout and neurons")
+                raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, DelayLinear, Delay, "
+                                 "SumPool2d, AvgPool2d, Flatten, batch norm after a linear map, dropout and neurons")
 
     def append(self, m: Map, label: str) -> None:
+        if self.waiting is not None:
+            raise ValueError(f"{label} cannot be lowered after {self.last}: delays of axons must go into a Linear or "
+                             "DelayLinear")
+        if self.maps and isinstance(self.maps[-1], Delayed):
+            raise ValueError(f"{label} cannot be lowered after {self.last}: neurons must stand behind synapses with delays")
         if self.bias is not None:
             raise ValueError(f"{label} follows a bias inside a chain of linear maps: a Network adds the bias at the end "
                              "of a chain; leave out the bias of the layer before")
@@ -108,6 +125,7 @@ class _Walk:
         except ValueError as e:
             raise ValueError(f"{label}: {e}") from None
         self.maps.append(m)
+        self.last = label
 
     def linear(self, module: nn.Linear | nn.Conv2d, label: str) -> None:
         weight = _array(module.weight)
@@ -117,11 +135,25 @@ class _Walk:
             if isinstance(module.padding, str):
                 raise ValueError(f"{label} cannot be lowered: give its padding in numbers, not {module.padding!r}")
             self.append(Conv2d(weight, tuple(module.stride), tuple(module.padding)), label)  # type: ignore[arg-type]
+        elif self.waiting is not None:
+            delay, self.waiting = np.tile(self.waiting, (len(weight), 1)), None
+            self.append(Delayed(weight, delay), label)
         else:
             self.append(Dense(weight), label)
         self.weighted = label
         if module.bias is not None:
             self.bias = _channels(_array(module.bias), self.shape)
+
+    def delayed(self, module: nn.DelayLinear, label: str) -> None:
+        weight, delay = _array(module.weight), module.steps().cpu().numpy()
+        if self.waiting is not None:
+            delay, self.waiting = delay + self.waiting, None
+        self.append(Delayed(weight, delay), label)
+        self.weighted = label
+        if module.bias is not None:
+            self.bias = _array(module.bias)
+        if module.learn:
+            self.notes.append(f"{label}: delays rounded to whole steps, as in evaluation")
 
     def pool(self, module: nn.AvgPool2d, label: str) -> None:
         bias, self.bias = self.bias, None  # the mean over a window of what is the same everywhere in it
@@ -133,21 +165,19 @@ class _Walk:
     def scale(self, factor: NDArray[Any], label: str) -> None:
         """Multiply what the chain gives, but for its bias. factor: one number, or one for each output of the last map with
         weights."""
-        at = max((i for i, m in enumerate(self.maps) if isinstance(m, (Dense, Conv2d))), default=None)
+        at = max((i for i, m in enumerate(self.maps) if isinstance(m, WEIGHTED)), default=None)
         if at is None:
             raise ValueError(f"{label} cannot be lowered: no Linear or Conv2d stands before it to take the factor "
                              f"{factor.ravel()[0]:g} of its input")
         before = self.maps[at]
         weight = before.arrays()["weight"]
-        scaled = (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)
-        self.maps[at] = Dense(scaled) if isinstance(before, Dense) else Conv2d(
-            scaled, before.stride, before.padding)  # type: ignore[attr-defined]
+        self.maps[at] = _weighing(before, (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype))
 
     def fold(self, module: Any, label: str) -> None:
         if module.running_mean is None or module.running_var is None:
             raise ValueError(f"{label} cannot be lowered: it keeps no running statistics")
         mean, scale, beta = self.affine(module, label)
-        at = max((i for i, m in enumerate(self.maps) if isinstance(m, (Dense, Conv2d))), default=None)
+        at = max((i for i, m in enumerate(self.maps) if isinstance(m, WEIGHTED)), default=None)
         if at is None or len(self.maps[at].arrays()["weight"]) != len(mean):
             raise ValueError(f"{label} cannot be lowered: a batch norm must follow a Linear or Conv2d layer, or pools "
                              "behind one")
@@ -196,9 +226,12 @@ class _Walk:
         return found
 
     def close(self, name: str, module: nn.Neuron, label: str) -> None:
+        if self.waiting is not None:
+            raise ValueError(f"{label} cannot be lowered after {self.last}: delays of axons must go into a Linear or "
+                             "DelayLinear")
         if not self.maps:
             raise ValueError(f"{label} cannot be lowered: no linear layer stands before it")
-        weights = next((m.arrays()["weight"] for m in reversed(self.maps) if isinstance(m, (Dense, Conv2d))), np.zeros(0, "f"))
+        weights = next((m.arrays()["weight"] for m in reversed(self.maps) if isinstance(m, WEIGHTED)), np.zeros(0, "f"))
         dtype = weights.dtype
         values = module.step_parameters(len(self.shape)) if isinstance(module, nn.HoyerSpike) else module.step_parameters()
         rule, held = module.rule, {k: _array(v) for k, v in values.items()}
@@ -238,6 +271,13 @@ class _Walk:
         if len(self.populations) == 1 or self.maps:
             raise ValueError("the net must end in a layer of neurons, such as snnsim.nn.Readout()")
         return self.populations[-1].name
+
+
+def _weighing(m: Map, weight: NDArray[Any]) -> Map:
+    """The map with other weights."""
+    if isinstance(m, Conv2d):
+        return Conv2d(weight, m.stride, m.padding)
+    return Delayed(weight, m.delay) if isinstance(m, Delayed) else Dense(weight)
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Linear maps from spikes to inputs: dense, convolution, sum pooling, sparse. Projections chain them.
+"""Linear maps from spikes to inputs: dense, convolution, sum pooling, sparse, delayed. Projections chain them.
 
 Each map is plain data with its equation; `apply` is its plain definition on a dense array, which the oracle uses.
 """
@@ -17,6 +17,7 @@ from snnsim.rule import finite
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
+LONGEST_DELAY = 10_000  # steps; the engine holds a row of all targets for each
 
 
 def _weights(name: str, value: ArrayLike, dimensions: int) -> Array:
@@ -211,6 +212,55 @@ class Sparse(Map):
 
     def __repr__(self) -> str:
         return f"Sparse{self.shape} of {np.size(self.targets)} synapses"
+
+
+@dataclass(frozen=True, eq=False)
+class Delayed(Map):
+    """y_i[t] = sum_j w[i, j] s_j[t - delay[i, j]]: a weight and a delay for each synapse, at the end of a chain.
+
+    weight: [outputs, inputs]; delay: whole steps, int [outputs, inputs], 0 .. 10,000, on top of the projection's; s is
+    flattened in C order. A synapse of weight 0 does not exist. `apply` takes the steps before as well: s[k] is the input k
+    steps ago, for k up to the longest delay.
+    """
+
+    weight: ArrayLike
+    delay: ArrayLike
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", _weights("weight of Delayed", self.weight, 2))
+        delay = np.array(self.delay)
+        if delay.dtype.kind not in "ui" or delay.shape != np.shape(self.weight):
+            raise ValueError(f"delay of Delayed must be whole numbers of the weight's shape {np.shape(self.weight)}, got "
+                             f"{delay.dtype} of shape {delay.shape}")
+        if delay.min() < 0 or delay.max() > LONGEST_DELAY:
+            raise ValueError(f"delay of Delayed must lie in 0 .. {LONGEST_DELAY} steps, got {delay.min()} .. {delay.max()}")
+        delay = delay.astype(np.int32)
+        delay.setflags(write=False)
+        object.__setattr__(self, "delay", delay)
+
+    @property
+    def longest(self) -> int:
+        """The longest delay in steps."""
+        return int(np.max(np.asarray(self.delay)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        outputs, inputs = np.shape(self.weight)
+        if math.prod(shape) != inputs:
+            raise ValueError(f"Delayed takes {inputs} inputs, got shape {shape} = {math.prod(shape)}")
+        return (outputs,)
+
+    def apply(self, s: Array) -> Array:
+        weight, delay = np.asarray(self.weight), np.asarray(self.delay)
+        if len(s) <= self.longest:
+            raise ValueError(f"Delayed takes the inputs of {self.longest + 1} steps, got {len(s)}")
+        past = s.reshape(len(s), -1)
+        return np.asarray((weight * past[delay, np.arange(weight.shape[1])]).sum(1))
+
+    def arrays(self) -> dict[str, Array]:
+        return {"weight": np.asarray(self.weight), "delay": np.asarray(self.delay)}
+
+    def __repr__(self) -> str:
+        return f"Delayed{np.shape(self.weight)} by up to {self.longest} steps"
 
 
 def _both(value: Any) -> tuple[int, int]:

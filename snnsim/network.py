@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.connect import AllToAll, Connect, OneToOne, Pairs
 from snnsim.distributions import Distribution, Value, value_or_distribution
-from snnsim.maps import Map
+from snnsim.maps import LONGEST_DELAY, Delayed, Map
 from snnsim.plasticity import STDP, Plasticity
 from snnsim.rule import Neuron, Rule, call, finite, one_of
 from snnsim.sources import Source, StepCurrent
@@ -261,9 +261,6 @@ class Modulation:
         return steps
 
 
-LONGEST_DELAY = 10_000  # steps; the ring has a row of all inputs for each
-
-
 @dataclass(frozen=True)
 class TimeBase:
     """How events become steps: step = floor((t - t0) / dt), and events of one pixel in one step add up.
@@ -409,6 +406,8 @@ class Network:
         source, target = self._ends(f"projection {q.name}", q, names)
         shape = source.shape
         for i, m in enumerate(q.maps):
+            if isinstance(m, Delayed) and i < len(q.maps) - 1:
+                raise ValueError(f"projection {q.name}, map {i}: Delayed must be the last map of a chain")
             try:
                 shape = m.output_shape(shape)
             except ValueError as e:

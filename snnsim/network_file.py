@@ -19,7 +19,7 @@ import numpy as np
 from snnsim.connect import AllToAll, Bernoulli, FixedIndegree, FixedOutdegree, FixedTotal, OneToOne, Pairs
 from snnsim.distributions import LogNormal, Normal, Uniform
 from snnsim.files import read_array, reading_hdf5, replacing
-from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
+from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
 from snnsim.network import Modulation, Network, Population, Projection, Synapses, TimeBase
 from snnsim.plasticity import STDP, TsodyksMarkram
 from snnsim.rule import Fixed, rule_from_json, rule_to_json
@@ -27,9 +27,12 @@ from snnsim.sources import Poisson, SpikeTimes, StepCurrent
 from snnsim.version import __version__
 
 FORMAT, SCHEMA, READS = "snnsim network", 2, (1, 2)
-MAPS: dict[str, type[Map]] = {"Dense": Dense, "Conv2d": Conv2d, "SumPool2d": SumPool2d, "Sparse": Sparse}
-OPTIONS = {"Dense": (), "Conv2d": ("stride", "padding"), "SumPool2d": ("kernel", "stride"), "Sparse": ("shape",)}
-ARRAYS = {"Dense": ("weight",), "Conv2d": ("weight",), "SumPool2d": (), "Sparse": ("indptr", "targets", "weight")}
+MAPS: dict[str, type[Map]] = {"Dense": Dense, "Conv2d": Conv2d, "SumPool2d": SumPool2d, "Sparse": Sparse,
+                             "Delayed": Delayed}
+OPTIONS = {"Dense": (), "Conv2d": ("stride", "padding"), "SumPool2d": ("kernel", "stride"), "Sparse": ("shape",),
+           "Delayed": ()}
+ARRAYS = {"Dense": ("weight",), "Conv2d": ("weight",), "SumPool2d": (), "Sparse": ("indptr", "targets", "weight"),
+          "Delayed": ("weight", "delay")}
 DRAWN = (Normal, LogNormal, Uniform, Poisson, SpikeTimes, StepCurrent,
          AllToAll, OneToOne, Bernoulli, FixedIndegree, FixedOutdegree, FixedTotal, Pairs, STDP, TsodyksMarkram)
 PLAIN: dict[str, type[Any]] = {c.__name__: c for c in DRAWN}

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnsim.network import Network
+from snnsim.maps import Delayed
+from snnsim.network import Network, Projection
 from snnsim.plasticity import STDP, TsodyksMarkram
 from snnsim.rule import call
 
@@ -36,10 +37,7 @@ def run(network: Network, events: np.ndarray) -> Steps:
             x = {receptor: np.zeros(p.shape, dtype) for receptor in p.rule.inputs}
             for q in network.into(name):
                 if t >= q.delay:
-                    y = spikes[q.source][t - q.delay]
-                    for m in q.maps:
-                        y = m.apply(y)
-                    x[q.receptor] += y.reshape(p.shape)
+                    x[q.receptor] += through(q, spikes[q.source], t - q.delay).reshape(p.shape)
                 if q.bias is not None:
                     x[q.receptor] += q.bias
             values = list(p.parameters.values())
@@ -52,6 +50,16 @@ def run(network: Network, events: np.ndarray) -> Steps:
             output[name][t] = h[-1]
     score = output[network.output].mean(0) if network.readout == "membrane" else spikes[network.output].sum(0)
     return Steps(spikes, output, int(np.argmax(score)))
+
+
+def through(q: Projection, sent: np.ndarray, t: int) -> np.ndarray:
+    """What a chain of maps gives for what was sent at step t; a Delayed at its end takes the steps before it, too."""
+    *maps, last = q.maps
+    back = last.longest if isinstance(last, Delayed) else 0
+    past = [sent[t - k] if k <= t else np.zeros_like(sent[0]) for k in range(back + 1)]
+    for m in maps:
+        past = [m.apply(y) for y in past]
+    return last.apply(np.array(past)) if isinstance(last, Delayed) else last.apply(past[0])
 
 
 def simulate(network: Network, joined: list[tuple[np.ndarray, ...]], sent: dict[str, np.ndarray], steps: int) -> Steps:

@@ -9,7 +9,8 @@ each site and a byte for each 64 sites make finding them cheap, sorted and free 
 in the same order however many sites sleep.
 
 The spikes of a population lie one after another as (sample, step, neuron); `ends` says where a step's spikes stop.
-A projection with a delay reads them there: the record is the ring buffer.
+A projection with a delay reads them there: the record is the ring buffer. Where each synapse has a delay of its own, a
+spike is added to a ring of the inputs to come, once, whatever the delays are.
 
 Every kernel called here stands in this file, because Numba's cache sees only the file of the caller. `_nrt=False`
 leaves out Numba's reference counts: nothing is allocated here, and counting the arrays of Plan and Work at each call
@@ -27,7 +28,7 @@ from numba.extending import intrinsic
 
 from snnsim.kernel import NoAlias, jit
 
-DENSE, CONV, POOL, SPARSE = range(4)
+DENSE, CONV, POOL, SPARSE, DELAYED = range(5)
 NO_VALUES = 1  # of Events.unit: every listed event counts once, `value` is empty
 
 
@@ -63,6 +64,8 @@ class Work(NamedTuple):
     fired: Any  # uint8 per neuron of a site
     index: Any  # int32, what a map of a chain gave
     value: Any
+    ring: Any  # [slots, N] of each projection whose synapses have delays: what arrives at step t is row t mod slots
+    due: Any  # uint8 [slots]: whether anything does
     call: Any  # int64 [populations, 15]: the arguments of their kernels
 
 
@@ -244,6 +247,38 @@ def sparse(weight: Any, indptr: Any, target: Any, index: Any, value: Any, unit: 
     return operations
 
 
+@jit(_nrt=False)
+def later(weight: Any, synapses: int, indptr: Any, target: Any, index: Any, value: Any, unit: Any, size: Any, slots: Any,
+          t: Any, ring: Any, due: Any) -> int:
+    """Add the synapses of the listed sources to the rows of the steps at which they arrive. target: targets, then delays."""
+    operations, now = 0, t % slots
+    for m in range(index.size):
+        a, b = indptr[index[m]], indptr[index[m] + 1]
+        for k in range(a, b):
+            slot = now + int(target[synapses + k])
+            if slot >= slots:
+                slot -= slots
+            if unit:
+                ring[slot * size + target[k]] += weight[k]
+            else:
+                ring[slot * size + target[k]] += weight[k] * value[m]
+            due[slot] = 1
+        operations += b - a
+    return operations
+
+
+@jit(_nrt=False)
+def arrive(size: Any, slot: Any, x: Any, ring: Any, due: Any, shift: Any, flag: Any, block: Any) -> None:
+    """Add what arrives now to x, and empty its row of the ring."""
+    if due[slot]:
+        due[slot] = 0
+        row = ring[slot * size: (slot + 1) * size]
+        add_row(x, row)
+        for i in range(size):
+            row[i] = 0
+        mark(0, size - 1, shift, flag, block)
+
+
 @jit(_nrt=False, inline="always")
 def scatter(plan: Any, stage: Any, index: Any, value: Any, unit: Any, x: Any, shift: Any, flag: Any, block: Any) -> Any:
     """Add one map of the listed sources to x, flag the sites it touched, and count its synaptic operations."""
@@ -284,12 +319,17 @@ def collect(sites: Any, flag: Any, words: Any, block: Any, block_words: Any, act
 
 
 @jit(_nrt=False, inline="always")
-def through(plan: Any, work: Any, projection: Any, index: Any, value: Any, unit: Any) -> int:
+def through(plan: Any, work: Any, projection: Any, index: Any, value: Any, unit: Any, t: Any) -> int:
     """Send the listed sources through a projection's chain of maps into x of its target."""
     operations = 0
     p = plan.populations[projection.target]
     for k in range(projection.first, projection.stop):
         stage = plan.stages[k]
+        if stage.kind == DELAYED:
+            operations += later(plan.weight[stage.weight:], stage.weights, plan.indptr[stage.row:], plan.target[stage.target:],
+                                index, value, unit, p.size, projection.slots, t, work.ring[projection.ring:],
+                                work.due[projection.due:])
+            break
         last = k + 1 == projection.stop
         at, size, shift = (projection.x, p.size, p.shift) if last else (stage.y, stage.outputs, stage.shift)
         site, block = (p.site, p.block) if last else (stage.site, stage.block)
@@ -329,7 +369,10 @@ def receive(plan: Any, work: Any, record: Any, events: Any, p: Any, b: Any, colu
             low, high = record.ends[projection.source, column, sent], record.ends[projection.source, column, sent + 1]
             index, value, unit = record.spikes[at + low: at + high], work.value[:0], NO_VALUES
         if index.size:
-            record.operations[q] += through(plan, work, projection, index, value, unit)
+            record.operations[q] += through(plan, work, projection, index, value, unit, t)
+        if projection.slots:
+            arrive(p.size, t % projection.slots, work.x[projection.x: projection.x + p.size], work.ring[projection.ring:],
+                   work.due[projection.due:], p.shift, work.flag[p.site:], work.block[p.block:])
 
 
 @jit(_nrt=False, inline="always")
@@ -371,6 +414,10 @@ def wake(plan: Any, work: Any) -> None:
     fill(work.state, plan.start)
     for i in range(work.last.size):
         work.last[i] = -1
+    for i in range(work.ring.size):
+        work.ring[i] = 0
+    for i in range(work.due.size):
+        work.due[i] = 0
 
 
 @jit(nogil=True, _nrt=False)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.engine.loop import CONV, DENSE, POOL, SPARSE, Plan
+from snnsim.engine.loop import CONV, DELAYED, DENSE, POOL, SPARSE, Plan
 from snnsim.engine.printed import update_address
-from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
+from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection
 from snnsim.rule import call
 
@@ -33,7 +33,8 @@ POPULATION = record(
     "alike",  # every neuron has the same parameters
     "x", "state", "states", "parameter", "site", "block",  # where its arrays begin
     "first", "stop")  # its projections
-PROJECTION = record("source", "target", "delay", "x", "first", "stop")  # x: its receptor; first, stop: its stages
+PROJECTION = record("source", "target", "delay", "x", "first", "stop",  # x: its receptor; first, stop: its stages
+                    "slots", "ring", "due")  # where synapses have delays: steps of its ring; where the ring and its flags begin
 STAGE = record(
     "kind", "weight", "weights", "row", "target",  # where its weights, CSR rows and targets begin
     "channels", "height", "width", "channels_last", "out_channels", "out_height", "out_width",
@@ -102,6 +103,7 @@ class Prepared:
         self.indptr, self.parameter = Pool(np.int64), Pool(self.dtype)
         self.rest, self.state, self.y = Pool(self.dtype), Pool(self.dtype), Pool(self.dtype)
         self.site, self.block = Pool(np.uint8, 64), Pool(np.uint8, 8)
+        self.ring, self.due = Pool(self.dtype), Pool(np.uint8)
         self.populations = np.zeros(len(self.names), POPULATION)
         self.resting_awake: list[Array] = [np.zeros(network.input.size, bool)]
         self.must_tick = [False]
@@ -170,7 +172,7 @@ class Prepared:
         r["step"] = update_address(rule, self.dtype.name)
         r["x"], r["state"] = self.rest.add(rest), self.state.add(np.array(start))
         r["parameter"] = self.parameter.add(values)
-        whole = any(isinstance(q.maps[-1], Dense) for q in network.into(p.name))
+        whole = any(isinstance(q.maps[-1], (Dense, Delayed)) for q in network.into(p.name))
         channels = self.orders[p.name].shape[0] if self.orders[p.name].channels_last else 1
         r["shift"] = WHOLE if whole else max(SITE, channels.bit_length() - 1)
         r["sites"] = ((p.size - 1) >> int(r["shift"])) + 1
@@ -191,7 +193,9 @@ class Prepared:
                 rule = network.population(q.target).rule
                 assert rule is not None
                 x = int(r["x"]) + rule.inputs.index(q.receptor) * int(r["size"])
-                projections.append((self.names.index(q.source), i, q.delay, x, first, len(self.stage_rows)))
+                slots = q.maps[-1].longest + 1 if isinstance(q.maps[-1], Delayed) else 0
+                projections.append((self.names.index(q.source), i, q.delay, x, first, len(self.stage_rows), slots,
+                                    self.ring.reserve(slots * int(r["size"])), self.due.reserve(slots)))
                 self.projection_names.append(q.name)
             r["stop"] = len(projections)
         self.projections = np.array(projections, PROJECTION)
@@ -205,7 +209,7 @@ class Prepared:
             given = Order(outputs, isinstance(m, (Conv2d, SumPool2d)))
             last = n == len(q.maps) - 1
             wanted = self.orders[q.target] if last else given
-            if isinstance(m, (Dense, Sparse)):
+            if isinstance(m, (Dense, Sparse, Delayed)):
                 given = wanted
             self._add_stage(m, shape, source, given)
             if not last or not np.array_equal(given.flat, wanted.flat):
@@ -227,7 +231,7 @@ class Prepared:
         if rows is not None:
             stage["weights"] = rows.size
             stage["weight"] = self.weight.add(rows.astype(self.dtype))
-        if isinstance(m, Sparse):
+        if "indptr" in stage:
             stage["row"], stage["target"] = self.indptr.add(stage.pop("indptr")), self.target.add(stage.pop("targets"))
         self.stage_rows.append(stage)
 
@@ -254,6 +258,11 @@ def _stage(m: Map, shape: tuple[int, ...], source: Order, target: Order) -> dict
         picked = np.repeat(indptr[source.flat] - rows[:-1], lengths) + np.arange(rows[-1])
         return {"kind": SPARSE, "rows": weight[picked], "indptr": rows,
                 "targets": np.argsort(target.flat)[targets[picked]]}
+    if isinstance(m, Delayed):
+        weight, delay = (a.T[source.flat][:, target.flat] for a in m.arrays().values())
+        joined = weight != 0
+        return {"kind": DELAYED, "rows": weight[joined], "indptr": np.concatenate([[0], np.cumsum(joined.sum(1))]),
+                "targets": np.concatenate([np.nonzero(joined)[1], delay[joined]])}
     if not isinstance(m, (Conv2d, SumPool2d)):
         raise TypeError(f"the engine has no kernel for the map {type(m).__name__}")
     (sy, sx), out = _pair(m.stride), m.output_shape(shape)

@@ -98,7 +98,8 @@ def _memory(prepared: Prepared, plan: Plan, events: Events, samples: int) -> tup
     work = Work(aligned(len(plan.rest), dtype), aligned(prepared.state.size, dtype),
                 aligned(prepared.y.size, dtype), np.empty(len(flag), np.int64), flag, flag.view(np.uint64), block,
                 block.view(np.uint64), np.empty((largest >> SITE) + 1, np.int32), aligned(largest + 8, np.uint8),
-                np.empty(largest, np.int32), np.empty(largest, dtype),
+                np.empty(largest, np.int32), np.empty(largest, dtype), aligned(prepared.ring.size, dtype),
+                np.zeros(prepared.due.size, np.uint8),
                 np.empty((len(populations), 15), np.int64))
     recorded = int(populations["size"][populations["recorded"] >= 0].sum())
     record = Record(np.empty(len(populations) * room, np.int32), np.arange(len(populations)) * room,

@@ -6,6 +6,7 @@ from snnsim.neurons.territory import territories
 from snnsim.nn.astrocytes import Astrocytes
 from snnsim.nn.chunks import checkpointed, truncated
 from snnsim.nn.convert import from_snntorch, from_spikingjelly
+from snnsim.nn.delays import Delay, DelayLinear
 from snnsim.nn.eager import eager
 from snnsim.nn.elm import ELM, branch_windows
 from snnsim.nn.biper import BiPer, biper
@@ -24,8 +25,9 @@ from snnsim.nn.sequential import Sequential, Stateful
 from snnsim.nn.surrogate import SURROGATES, Surrogate, estimating_error, gradient_stability, reste, reste_exponent
 
 __all__ = ["ELM", "MPBN", "POOL", "QCFS", "RMP", "SURROGATES", "Astrocytes", "AvgPool2d", "BNTT1d", "BNTT2d",
-           "BatchNorm1d", "BatchNorm2d", "BiPer", "Conv2d", "Dropout", "Flatten", "HoyerSpike", "Linear", "MaxPool2d",
-           "Neuron", "Penalty", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate", "TEBN1d",
-           "TEBN2d", "TdBN1d", "TdBN2d", "biper", "branch_windows", "checkpointed", "collected", "eager",
-           "estimating_error", "from_snntorch", "from_spikingjelly", "gradient_stability", "hoyer_loss", "membranes",
-           "penalties", "reste", "reste_exponent", "set_dt", "set_penalty", "territories", "to_spiking", "truncated"]
+           "BatchNorm1d", "BatchNorm2d", "BiPer", "Conv2d", "Delay", "DelayLinear", "Dropout", "Flatten", "HoyerSpike",
+           "Linear", "MaxPool2d", "Neuron", "Penalty", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d",
+           "Surrogate", "TEBN1d", "TEBN2d", "TdBN1d", "TdBN2d", "biper", "branch_windows", "checkpointed", "collected",
+           "eager", "estimating_error", "from_snntorch", "from_spikingjelly", "gradient_stability", "hoyer_loss",
+           "membranes", "penalties", "reste", "reste_exponent", "set_dt", "set_penalty", "territories", "to_spiking",
+           "truncated"]

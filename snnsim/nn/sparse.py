@@ -103,10 +103,15 @@ class _Linear(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             g_weight = torch.mm(g.t(), x) if rows is None else gradient(rows, g, weight.shape[1])
         if ctx.needs_input_grad[3]:
-            sums = np.zeros(len(weight))
-            threads.run(_add_rows, threads.count(len(weight), g.numel()), g.numpy(), sums)
-            g_bias = torch.from_numpy(sums).to(g.dtype)
+            g_bias = column_sums(g)
         return g_x, None, g_weight, g_bias
+
+
+def column_sums(g: torch.Tensor) -> torch.Tensor:
+    """The sum of each column of g [rows, outputs], formed in float64."""
+    sums = np.zeros(g.shape[1])
+    threads.run(_add_rows, threads.count(g.shape[1], g.numel()), g.numpy(), sums)
+    return torch.from_numpy(sums).to(g.dtype)
 
 
 def gradient(rows: Rows, g: torch.Tensor, inputs: int) -> torch.Tensor:

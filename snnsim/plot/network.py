@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
+from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
 from snnsim.plot.style import BLUE, GREEN, GREY, ORANGE, count, panels, styled
 
 if TYPE_CHECKING:
@@ -123,6 +123,9 @@ def map_words(m: Map) -> list[str]:
             return [f"sum pool {_pair(m.kernel)}", *([] if m.stride == m.kernel else [_stride(m.stride)])]
         case Sparse():
             return ["sparse", f"{count(np.size(m.targets))} synapses"]
+        case Delayed():
+            outputs, inputs = np.shape(m.weight)
+            return ["delayed", f"{inputs} to {outputs}", f"up to {m.longest} steps"]
         case _:
             return [type(m).__name__]
 

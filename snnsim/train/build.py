@@ -71,6 +71,8 @@ def _linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
 LAYERS: dict[str, Callable[..., Any]] = {
     "conv2d": _conv2d, "linear": _linear, "biper_conv2d": _biper(_conv2d), "biper_linear": _biper(_linear),
     "hoyer": lambda features, **options: nn.HoyerSpike(features, **options), "qcfs": lambda **options: nn.QCFS(**options),
+    "delay_linear": lambda inputs, outputs, length, **options: nn.DelayLinear(inputs, outputs, length, **options),
+    "delay": lambda features, length, **options: nn.Delay(features, length, **options),
     "sum_pool2d": lambda kernel, stride=None: nn.SumPool2d(kernel, stride),
     "avg_pool2d": lambda kernel, stride=None: nn.AvgPool2d(kernel, stride),
     "max_pool2d": lambda kernel, stride=None: nn.MaxPool2d(kernel, stride),

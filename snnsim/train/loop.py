@@ -91,6 +91,21 @@ def prepare(net: torch.nn.Module, dataset: EventDataset, time: TimeBase) -> None
     net.time, net.input_shape, net.classes = time, dataset.sensor.shape, tuple(dataset.classes)  # type: ignore[assignment]
 
 
+def parameter_groups(net: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Groups of parameters for an optimiser: weights, which decay, and others. A module's `rate_factors` {parameter: factor}
+    make groups of their own, whose learning rate is multiplied by the factor, and which do not decay."""
+    factors = {id(getattr(m, name)): f for m in _having(net, "rate_factors") for name, f in m.rate_factors.items()}
+    own = [p for p in net.parameters() if id(p) not in factors]
+    groups = [{"params": [p for p in own if p.ndim > 1], "weight_decay": weight_decay, "factor": 1.0},
+              {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0}]
+    return groups + [{"params": [p for p in net.parameters() if factors.get(id(p)) == f], "weight_decay": 0.0, "factor": f}
+                     for f in sorted(set(factors.values()))]
+
+
+def _having(net: torch.nn.Module, name: str) -> list[Any]:
+    return [m for m in net.modules() if hasattr(m, name)]
+
+
 def _planned(train: EventDataset, dt: float, steps: int | None, clip: bool, options: dict[str, Any]) -> tuple[
         TrainRecipe, TimeBase]:
     try:
@@ -116,11 +131,7 @@ class Run:
     def __init__(self, net: torch.nn.Module, recipe: TrainRecipe, time: TimeBase,
                  checkpoint: str | os.PathLike[str] | None) -> None:
         self.net, self.recipe, self.time, self.path = net, recipe, time, checkpoint
-        decayed = [p for p in net.parameters() if p.ndim > 1]
-        others = [p for p in net.parameters() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=recipe.learning_rate)
+        self.optimizer = torch.optim.AdamW(parameter_groups(net, recipe.weight_decay), lr=recipe.learning_rate)
         self.average = {k: v.clone() for k, v in net.state_dict().items()} if recipe.average else {}
         self.kept = {k: v.clone() for k, v in net.state_dict().items()}
         self.history = History()
@@ -152,9 +163,8 @@ class Run:
         seed, size = self.recipe.seed, self.recipe.batch_size
         order = np.random.default_rng((seed, self.epoch)).permutation(len(train))
         self.net.train()
-        for module in self.net.modules():
-            if callable(anneal := getattr(module, "anneal", None)):
-                anneal(self.epoch, self.recipe.epochs)
+        for module in _having(self.net, "anneal"):
+            module.anneal(self.epoch, self.recipe.epochs)
         began = clock.monotonic()
         while self.batch * size < len(order):
             chosen = order[self.batch * size: (self.batch + 1) * size]
@@ -178,7 +188,7 @@ class Run:
     def update(self, batch: Any, label: torch.Tensor, total: int, part: Part) -> None:
         """One step of the optimiser, with the gradient of the mean loss over the parts of all processes."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(total)
+            group["lr"] = self.rate(total) * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
         k = strength(self.recipe.penalty_schedule, self.recipe.penalty, self.step / total) if self.penalised else None
         loss, logits, penalty = backpropagate(self.net, batch, label, self.recipe, part.weight, k)
@@ -191,6 +201,8 @@ class Run:
         if self.recipe.clip_gradient:
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip_gradient)
         self.optimizer.step()
+        for module in _having(self.net, "after_step"):
+            module.after_step()
         self.step += 1
         self.seen += part.whole
         self.loss += mean * part.whole

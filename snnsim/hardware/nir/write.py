@@ -28,7 +28,7 @@ from snnsim.hardware.nir.neurons import (
     encode,
     rule_name,
 )
-from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
+from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection
 from snnsim.rule import one_of
 from snnsim.version import __version__
@@ -179,6 +179,9 @@ class _Writer:
     def projection(self, q: Projection) -> list[str]:
         """Write the chain of nodes from source to target; their names."""
         shape, chain = self.shape(q.source), [self.node_of[q.source]]
+        if isinstance(q.maps[-1], Delayed):
+            raise ValueError(f"projection {q.name}: each synapse has a delay of its own, and a Delay node of NIR delays all "
+                             "synapses of a source alike; train with one delay for the whole projection, or without")
 
         def append(kind: str, values: dict[str, Value], metadata: dict[str, Value] | None = None) -> None:
             name = self.add(f"{q.source}_to_{q.target}_{kind.lower()}", Node(kind, values, metadata or {}))
