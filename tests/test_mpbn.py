@@ -461,3 +461,23 @@ def test_card2_accuracy_before_and_after_the_fold() -> None:
     assert torch.equal(before, after)  # all 1797
     assert np.array_equal(result.prediction, before.numpy())
     assert abs(float((with_batch == y).double().mean()) - accuracy) < 0.01  # (v)
+
+
+@pytest.mark.slow
+def test_card2_fit_trains_and_the_engine_agrees() -> None:
+    from snnsim.train import evaluate, fit
+    from tests.test_train import sides
+
+    data = sides(40)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, bias=False), nn.MPBN(LIF(tau=10.0, theta=0.5, reset="hard"), 4), nn.Flatten(),
+                        nn.Linear(4 * (data.sensor.height - 2) * (data.sensor.width - 2), 8, bias=False),
+                        nn.MPBN(LIF(tau=10.0, theta=0.5), 8, per="element"), nn.Linear(8, 2), nn.Readout())
+    before = net[1].running_var.clone()
+    fit(net, data, dt=2.0, epochs=6, batch_size=10, learning_rate=1e-2)
+    assert not torch.equal(net[1].running_var, before)
+    found = evaluate(net, data, net.time)
+    assert found.accuracy > 0.9
+    network = lower(net)
+    for i in range(len(data)):
+        assert engine.run(network, data[i].events).prediction == int(found.predictions[i])
