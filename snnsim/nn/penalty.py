@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnsim.nn.compiling import uncompiled
 from snnsim.rule import Rule, call
 from snnsim.rule.purity import arguments
 from snnsim.rule.trace import Symbol, named, reachable
@@ -100,7 +99,6 @@ def penalties() -> Iterator[Found]:
         _open.reset(token)
 
 
-@uncompiled
 def collecting() -> Found | None:
     """Where a layer's cost goes now; None where nobody asked for it."""
     return _open.get() if torch._C._current_graph_task_id() == -1 else None
