@@ -1,6 +1,6 @@
 """A training recipe: one TOML file that says which data, which network and how it is trained.
 
-    [data]      name, dt (ms), steps, clip, validation (share of the training set), [data.augment] ...
+    [data]      name, dt (ms), steps, clip, validation (share of the training set), [data.augment], [data.options] ...
     [[layer]]   kind = "conv2d" | "linear" | "sum_pool2d" | "avg_pool2d" | "max_pool2d" | "batch_norm1d" | "batch_norm2d" |
                 "neuron" | "recurrent" | "flatten" | "dropout" | "readout"
     [train]     epochs, batch_size, learning_rate, weight_decay, warmup, label_smoothing, average, seed
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from snnsim.rule import finite
 @dataclass(frozen=True)
 class DataRecipe:
     """name: a name that `snnsim.datasets.load` knows. dt: ms a step. steps: None for as many as the longest recording
-    needs. validation: share of the training set held back to choose the model. augment: see `datasets.Augment`."""
+    needs. validation: share of the training set held back to choose the model. augment: see `datasets.Augment`. options: what
+    `load` takes for this set besides."""
 
     name: str
     dt: float = 10.0
@@ -33,12 +35,15 @@ class DataRecipe:
     clip: bool = False
     validation: float = 0.1
     augment: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         TimeBase(self.dt, self.steps, self.clip)
         finite("data.validation", self.validation, at_least=0.0)
         if self.validation >= 1.0:
             raise ValueError(f"data.validation must be below 1, got {self.validation}")
+        if not isinstance(self.options, Mapping):
+            raise ValueError(f"data.options must be a table, got {self.options!r}")
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,10 @@ class Recipe:
 
 
 def load_recipe(name: str | os.PathLike[str]) -> Recipe:
-    """The recipe in a TOML file, or one that comes with snnsim, by its name (see `recipe_names`)."""
-    if str(name) in recipe_names():
-        text = (resources.files("snnsim") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    """The recipe in a TOML file, or one that comes with snnsim, by its name, with .toml or without (see `recipe_names`)."""
+    own = str(name).replace(os.sep, "/").removesuffix(".toml")
+    if own in recipe_names() and not (str(name).endswith(".toml") and Path(name).is_file()):
+        text = resources.files("snnsim").joinpath("recipes", *f"{own}.toml".split("/")).read_text(encoding="utf-8")
     elif Path(name).is_file():
         text = Path(name).read_text(encoding="utf-8")
     else:
@@ -126,9 +132,16 @@ def load_recipe(name: str | os.PathLike[str]) -> Recipe:
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with snnsim."""
-    folder = resources.files("snnsim") / "recipes"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    """The recipes that come with snnsim; those in a folder as methods/baseline."""
+    return sorted(_names(resources.files("snnsim") / "recipes", ""))
+
+
+def _names(folder: Traversable, prefix: str) -> Iterator[str]:
+    for item in folder.iterdir():
+        if item.is_dir():
+            yield from _names(item, f"{prefix}{item.name}/")
+        elif item.name.endswith(".toml"):
+            yield prefix + item.name.removesuffix(".toml")
 
 
 def _known(given: Mapping[str, Any], allowed: Any, where: str) -> None:
