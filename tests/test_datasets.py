@@ -153,7 +153,7 @@ def test_a_split_depends_on_its_seed():
 
 
 def test_load_knows_its_names():
-    assert sentence_of(load, "mnist") == "name must be one of 'digits-events', 'nmnist', got 'mnist'"
+    assert sentence_of(load, "mnist") == "name must be one of 'digits-events', 'nmnist', 'spoken-digits', got 'mnist'"
     assert sentence_of(load, "nmnist") == ('nmnist needs root, the folder that holds Train and Test: '
                                            'datasets.load("nmnist", root=...)')
     assert sentence_of(load, "digits-events", root="x") == ("digits-events is simulated and needs no files: leave root "

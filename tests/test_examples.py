@@ -96,6 +96,13 @@ def test_grasshopper_without_its_recordings(tmp_path):
         f"there is no grasshopper_spike_times*.txt in {tmp_path}: give the folder that holds the recordings")
 
 
+def test_cochlea(tmp_path):
+    text = python("cochlea.py", "-o", tmp_path / "cochlea.png")
+    assert re.match(r"240 recordings by speakera, speakerb, speakerc, speakerd: [\d,]+ events each", text)
+    assert (tmp_path / "cochlea.png").stat().st_size > 20_000
+    assert python("cochlea.py", tmp_path / "nothing", code=1).startswith(f"there is no {tmp_path / 'nothing'}: download")
+
+
 @pytest.mark.parametrize("name", ["cuba", "coba"])
 def test_the_described_networks_are_those_that_are_benchmarked(name):
     from benchmarks import networks

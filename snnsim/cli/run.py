@@ -12,7 +12,7 @@ import typer
 
 from snnsim.cli import populations
 from snnsim.cli.output import dump, say, table
-from snnsim.cli.samples import Data, Limit, Root, choose
+from snnsim.cli.samples import Data, Limit, Options, Root, choose
 
 if TYPE_CHECKING:
     from snnsim.network import Network
@@ -33,7 +33,7 @@ class Precision(StrEnum):
 
 
 POPULATIONS, TRAINED = "Networks of populations", "Trained networks"
-OF = {POPULATIONS: ("duration", "precision", "out", "raster", "save", "resume"), TRAINED: ("root", "limit", "mode")}
+OF = {POPULATIONS: ("duration", "precision", "out", "raster", "save", "resume"), TRAINED: ("root", "option", "limit", "mode")}
 
 
 def run(
@@ -42,6 +42,7 @@ def run(
     files: Annotated[list[Path] | None, typer.Argument(help="Event files (N-MNIST .bin), for a trained network.")] = None,
     data: Data = None,
     root: Root = None,
+    option: Options = None,
     limit: Limit = None,
     mode: Annotated[Mode, typer.Option("--mode", help="Update what spikes touch, or everything. Same spikes.",
                                        rich_help_panel=TRAINED)] = Mode.event,
@@ -82,7 +83,7 @@ def run(
     from snnsim.network_file import load_network
     from snnsim.report import simulate
 
-    samples = choose(files or [], data, root, limit)
+    samples = choose(files or [], data, root, limit, option)
     net = load_network(network)
     done = simulate(net, samples, mode=mode.value, threads=threads)
     if as_json:

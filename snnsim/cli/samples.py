@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from snnsim.datasets import EventDataset, Recording
 
-Data = Annotated[str | None, typer.Option("--data", help="Run on the test set of this name: digits-events or nmnist.")]
-Root = Annotated[Path | None, typer.Option("--root", help="Folder of the data set, for nmnist: it holds Train and Test.")]
+Data = Annotated[str | None, typer.Option("--data", help="Run on the test set of this name: digits-events, nmnist "
+                                                           "or spoken-digits.")]
+Root = Annotated[Path | None, typer.Option("--root", help="Where the data set is. nmnist: the folder that holds Train and "
+                                                            "Test; spoken-digits: an .npz or a folder of wav files.")]
+Options = Annotated[list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help=(
+    "An option of the data set, for spoken-digits: speaker=george, channels=700. Give it again for more."))]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only so many samples; the classes take turns.")]
 
 
@@ -29,7 +33,8 @@ def of_files(files: Sequence[Path]) -> list[Recording]:
     return recordings
 
 
-def load(name: str, root: Path | None, option: str) -> tuple[EventDataset, EventDataset]:
+def load(name: str, root: Path | None, option: str, options: Mapping[str, Any] | None = None) -> tuple[EventDataset,
+                                                                                                      EventDataset]:
     """The training and the test set of this name; `option` is how the command calls the folder."""
     from snnsim import datasets
     from snnsim.datasets.loading import SETS
@@ -40,12 +45,30 @@ def load(name: str, root: Path | None, option: str) -> tuple[EventDataset, Event
         raise ValueError(f"nmnist is not embedded: give the folder that holds its Train and Test with {option}")
     if name == "digits-events" and root is not None:
         raise ValueError(f"digits-events is simulated and needs no files: leave out {option} {root}")
-    return datasets.load(name, root=root)
+    if name == "spoken-digits" and root is None:
+        raise ValueError(f"spoken-digits is not embedded: give where it is with {option}; {datasets.spoken.HELP}")
+    return datasets.load(name, root=root, **(options or {}))
 
 
-def of_set(name: str, root: Path | None, limit: int | None) -> Sequence[Recording]:
+def parsed(options: Sequence[str] | None) -> dict[str, Any]:
+    """NAME=VALUE by name: the value as TOML has it (700, 0.5, true), or else as a string."""
+    import tomllib
+
+    found: dict[str, Any] = {}
+    for text in options or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"--option takes NAME=VALUE, got {text!r}")
+        try:
+            found[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = value
+    return found
+
+
+def of_set(name: str, root: Path | None, limit: int | None, options: Sequence[str] | None = None) -> Sequence[Recording]:
     """The test set of this name, or its first `limit` recordings."""
-    _, test = load(name, root, "--root")
+    _, test = load(name, root, "--root", parsed(options))
     return test if limit is None else test[spread(test.labels, limit)]
 
 
@@ -59,13 +82,15 @@ def spread(labels: Iterable[int], limit: int) -> list[int]:
     return sorted(i for _, _, i in sorted(rank)[:limit])
 
 
-def choose(files: Sequence[Path], name: str | None, root: Path | None, limit: int | None) -> Sequence[Recording]:
+def choose(files: Sequence[Path], name: str | None, root: Path | None, limit: int | None,
+           options: Sequence[str] | None = None) -> Sequence[Recording]:
     """The samples that the options ask for; wrong usage where they ask for none or for both."""
     if bool(files) == bool(name):
         raise typer.BadParameter("give event files, or --data with the name of a data set"
                                  + (", not both" if files else ""))
     if name is None:
-        if root is not None:
-            raise typer.BadParameter("--root belongs to --data: give both, or event files alone")
+        if root is not None or options:
+            raise typer.BadParameter(f"{'--root' if root is not None else '--option'} belongs to --data: give both, or event "
+                                     "files alone")
         return of_files(files[:limit])
-    return of_set(name, root, limit)
+    return of_set(name, root, limit, options)

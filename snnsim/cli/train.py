@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snnsim.cli.output import say, table
-from snnsim.cli.samples import load
+from snnsim.cli.samples import Options, load, parsed
 
 if TYPE_CHECKING:
     from snnsim.cli.training import Trained
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="digits, nmnist, or a TOML file of your own.")],
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of a data set that is not embedded.")] = None,
+    recipe: Annotated[str, typer.Argument(help="digits, nmnist, methods/baseline, or a TOML file of your own.")],
+    data: Annotated[Path | None, typer.Option("--data", help="Folder or file of a data set that is not embedded.")] = None,
+    option: Options = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", min=0, help="A seed; give it again for more.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="So many seeds, from the recipe's upwards.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the results; by default runs/RECIPE.")] = None,
@@ -35,6 +37,7 @@ def train(
     machine or many, share every batch when torchrun starts them, and come to the same weights but for rounding.
 
     Examples: `snnsim train digits`, `snnsim train nmnist --data ~/N-MNIST --seeds 3`, `snnsim train mine.toml --seed 7`,
+    `snnsim train methods/baseline --data ~/recordings --option speaker=george`,
     `torchrun --nproc-per-node 2 -m snnsim train digits`
     """
     if seed and seeds:
@@ -42,17 +45,20 @@ def train(
     from snnsim.train.processes import joined
 
     with joined(threads) as speaks, nullcontext() if speaks else redirect_stdout(StringIO()):
-        _train(recipe, data, seed, seeds, out, epochs, resume)
+        _train(recipe, data, option, seed, seeds, out, epochs, resume)
 
 
-def _train(recipe: str, data: Path | None, seed: list[int] | None, seeds: int | None, out: Path | None, epochs: int | None,
-           resume: bool) -> None:
-    from snnsim.train import load_recipe, processes
+def _train(recipe: str, data: Path | None, option: list[str] | None, seed: list[int] | None, seeds: int | None,
+           out: Path | None, epochs: int | None, resume: bool) -> None:
+    from snnsim.train import load_recipe, processes, recipe_names
 
     plan = load_recipe(recipe)
+    given = parsed(option)
+    plan = replace(plan, data=replace(plan.data, options={**plan.data.options, **given}))
     chosen = list(dict.fromkeys(seed)) if seed else [plan.train.seed + i for i in range(seeds or 1)]
-    folder = out or Path("runs") / Path(recipe).stem
-    sets = load(plan.data.name, data, "--data")
+    name = Path(recipe).with_suffix("") if recipe.removesuffix(".toml") in recipe_names() else Path(Path(recipe).stem)
+    folder = out or Path("runs", name, *[f"{k}-{v}" for k, v in given.items()])
+    sets = load(plan.data.name, data, "--data", plan.data.options)
     from snnsim.cli.training import train_seed, write_json
 
     say(f"{recipe}: {len(sets[0]):,} recordings to train on, of which {plan.data.validation:.0%} choose the epoch; "
@@ -81,7 +87,8 @@ def _train(recipe: str, data: Path | None, seed: list[int] | None, seeds: int | 
         say(f"warning: {', '.join(silent)} never fired on the test set: lower theta, or train with a wider surrogate",
             "yellow")
     say(f"next: snnsim run {folder / f'seed-{chosen[0]}' / 'network.h5'} --data {plan.data.name}"
-        + (f" --root {data}" if data else ""))
+        + (f" --root {data}" if data else "")
+        + "".join(f" --option {name}={value}" for name, value in plan.data.options.items()))
 
 
 def _row(t: Trained) -> tuple[Any, ...]:

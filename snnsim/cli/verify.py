@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from snnsim.cli.output import dump, say, table
-from snnsim.cli.samples import Data, Root, of_set
+from snnsim.cli.samples import Data, Options, Root, of_set
 
 RANDOM_SAMPLES, RANDOM_STEPS, RANDOM_SHARE = 20, 50, 0.02
 
@@ -18,6 +18,7 @@ def verify(
     network: Annotated[Path, typer.Argument(help="The network file (.h5) that it was made from.")],
     data: Data = None,
     root: Root = None,
+    option: Options = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Only so many samples; the classes take turns.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -27,13 +28,13 @@ def verify(
 
     Examples: `snnsim verify net.nir net.h5`, `snnsim verify net.nir net.h5 --data digits-events --limit 50`
     """
-    if root is not None and data is None:
-        raise typer.BadParameter("--root belongs to --data: give both, or none")
+    if (root is not None or option) and data is None:
+        raise typer.BadParameter(f"{'--root' if root is not None else '--option'} belongs to --data: give both, or none")
     from snnsim import hardware
     from snnsim.network_file import load_network
 
     net = load_network(network)
-    samples = _random(net) if data is None else of_set(data, root, limit)
+    samples = _random(net) if data is None else of_set(data, root, limit, option)
     report = hardware.verify(artefact, net, samples)
     if as_json:
         dump(report.to_dict())

@@ -17,11 +17,12 @@ from snnsim.rule import finite
 class Augment:
     """A random change of a recording, a function of its events and an integer seed alone. All are off at 0.
 
-    shift: up to so many pixels right or left, and up or down (whole numbers). rotate: up to so many degrees either way.
-    scale: larger or smaller by up to this fraction. shear: columns lean by up to this many pixels a pixel. These act on
-    the picture as a whole, about the middle of the sensor: an event goes to the nearest pixel, and is lost where that
-    is off the sensor. drop: each event is lost with this probability. stretch: all times are longer or shorter by up to
-    this fraction. jitter: each time moves by up to so many ms; the events are sorted again.
+    shift: up to so many pixels right or left, and, where the sensor has more than one row, up or down (whole numbers).
+    rotate: up to so many degrees either way. scale: larger or smaller by up to this fraction. shear: columns lean by up to
+    this many pixels a pixel. These act on the picture as a whole, about the middle of the sensor: an event goes to the
+    nearest pixel, and is lost where that is off the sensor. drop: each event is lost with this probability. stretch: all
+    times are longer or shorter by up to this fraction. jitter: each time moves by up to so many ms; the events are sorted
+    again. For a cochlea, whose columns are channels, shift and scale are another voice and stretch another pace.
 
     Errors: ValueError that names the argument.
     """
@@ -51,6 +52,8 @@ class Augment:
         angle, scale, shear, stretch = rng.uniform(-1.0, 1.0, 4) * (math.radians(self.rotate), self.scale, self.shear,
                                                                     self.stretch)
         right, down = rng.integers(-self.shift, self.shift, 2, endpoint=True)
+        if sensor.height == 1:
+            down = 0  # all events would be lost
         size, sine, cosine = 1.0 + scale, math.sin(angle), math.cos(angle)
         # Shear, then rotate and scale: (x, y) -> size R (x + shear y, y).
         matrix = size * np.array([[cosine, cosine * shear - sine], [sine, sine * shear + cosine]])

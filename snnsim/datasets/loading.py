@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
+from snnsim.datasets.cochlea import Cochlea
 from snnsim.datasets.dataset import EventDataset
 from snnsim.datasets.digits import digits_events
 from snnsim.datasets.nmnist import nmnist
+from snnsim.datasets.spoken import HELP, spoken_digits
 from snnsim.rule import one_of
 
 Root = str | os.PathLike[str] | None
 Pair = tuple[EventDataset, EventDataset]
 
 
-def load(name: str, root: Root = None, seed: int = 0) -> Pair:
+def load(name: str, root: Root = None, seed: int = 0, **options: Any) -> Pair:
     """The training and the test set of this name.
 
     "digits-events": scikit-learn's handwritten digits seen by a simulated event camera; needs no files.
     "nmnist": N-MNIST, unpacked in the folder `root`.
-    seed: of what is random about the set: the camera and the split of digits-events; N-MNIST has nothing random.
+    "spoken-digits": spoken digits through a cochlea; `root` is an .npz or a folder, see `spoken_digits`. options: speaker,
+    who is left out for the test, and what `Cochlea` takes, such as channels.
+    seed: of what is random about the set: the camera and the split of digits-events, the hair cells of the cochlea; N-MNIST
+    has nothing random.
 
-    Errors: ValueError for an unknown name, or a root that is missing or not needed; what the set's reader raises.
+    Errors: ValueError for an unknown name or option, or a root that is missing or not needed; what the set's reader raises.
     """
     one_of("name", name, SETS)
-    return SETS[name](root, seed)
+    allowed = OPTIONS.get(name, ())
+    for option in options:
+        if option not in allowed:
+            raise ValueError(f"{name} has no option {option!r}: " + (f"allowed are {', '.join(allowed)}" if allowed else
+                                                                     "it takes none"))
+    return SETS[name](root, seed, **options)
 
 
 def _digits(root: Root, seed: int) -> Pair:
@@ -39,4 +51,11 @@ def _nmnist(root: Root, seed: int) -> Pair:
     return nmnist(root)
 
 
-SETS: dict[str, Callable[[Root, int], Pair]] = {"digits-events": _digits, "nmnist": _nmnist}
+def _spoken(root: Root, seed: int, speaker: str | None = None, **cochlea: Any) -> Pair:
+    if root is None:
+        raise ValueError(f'spoken-digits needs root, datasets.load("spoken-digits", root=...): {HELP}')
+    return spoken_digits(root, speaker, Cochlea(seed=seed, **cochlea))
+
+
+SETS: dict[str, Callable[..., Pair]] = {"digits-events": _digits, "nmnist": _nmnist, "spoken-digits": _spoken}
+OPTIONS = {"spoken-digits": ("speaker", *(f.name for f in fields(Cochlea) if f.name != "seed"))}

@@ -1,7 +1,7 @@
 """A training recipe: one TOML file that says which data, which network and how it is trained.
 
     extends     another recipe, of which this one says only what is different (see `recipe_file`)
-    [data]      name, dt (ms), steps, clip, validation (share of the training set), [data.augment] ...
+    [data]      name, dt (ms), steps, clip, validation (share of the training set), [data.augment], [data.options] ...
     [defaults.KIND]   what every layer of a kind has that does not say it itself; a kind there puts another in its place
     [[layer]]   kind, one of `snnsim.train.build.LAYERS`, and what it takes
     [train]     epochs, batch_size, learning_rate, weight_decay, warmup, label_smoothing, average, penalty, penalty_schedule,
@@ -24,7 +24,8 @@ from snnsim.train.schedule import SCHEDULES
 @dataclass(frozen=True)
 class DataRecipe:
     """name: a name that `snnsim.datasets.load` knows. dt: ms a step. steps: None for as many as the longest recording
-    needs. validation: share of the training set held back to choose the model. augment: see `datasets.Augment`."""
+    needs. validation: share of the training set held back to choose the model. augment: see `datasets.Augment`. options: what
+    `load` takes for this set besides."""
 
     name: str
     dt: float = 10.0
@@ -32,12 +33,15 @@ class DataRecipe:
     clip: bool = False
     validation: float = 0.1
     augment: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         TimeBase(self.dt, self.steps, self.clip)
         finite("data.validation", self.validation, at_least=0.0)
         if self.validation >= 1.0:
             raise ValueError(f"data.validation must be below 1, got {self.validation}")
+        if not isinstance(self.options, Mapping):
+            raise ValueError(f"data.options must be a table, got {self.options!r}")
 
 
 @dataclass(frozen=True)

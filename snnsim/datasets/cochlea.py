@@ -1,0 +1,268 @@
+"""A cochlea: sound to events, by a mel filter bank, a level that forgets loudness and microphone, and hair cells that fire.
+
+Sources: the mel scale, Stevens, Volkmann, Newman: A scale for the measurement of the psychological magnitude pitch, J.
+Acoust. Soc. Am. 8:185 (1937), in the formula of O'Shaughnessy: Speech communication (1987); the mean level of a channel as
+what a microphone adds, Atal: Effectiveness of linear prediction characteristics of the speech wave for automatic speaker
+identification and verification, J. Acoust. Soc. Am. 55:1304 (1974). Digits as spikes of a model of the inner ear: Cramer,
+Stradmann, Schemmel, Zenke: The Heidelberg spiking data sets, IEEE Trans. Neural Netw. Learn. Syst. 33:2744 (2022); theirs
+is a hydrodynamic basilar membrane and bushy cells. Everything else here is our own.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from snnsim.datasets.events import EVENT, Events, Sensor, whole
+from snnsim.kernel import jit
+from snnsim.progress import bar
+from snnsim.rule import finite
+
+Floats = NDArray[np.float32]
+
+FRAMES = 4096  # that are transformed at once
+
+
+class Bank(NamedTuple):
+    """Filters as rows of different lengths: row c is weights[rows[c]:rows[c + 1]], from frequency starts[c] on."""
+
+    size: int  # of the Fourier transform
+    window: Floats
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    weights: Floats
+
+
+@dataclass(frozen=True)
+class Cochlea:
+    """Turns sound into events: x is the channel, from low to high frequencies; y and p are 0.
+
+    1. The sound, divided by its largest absolute value, is seen through a Hann window of `window` ms every `step` ms; frame
+       k is centred at (k + 1/2) step and stands for the times from k step on.
+    2. Channel c is a triangle on the mel scale, mel(f) = 2595 log10(1 + f / 700), `width` mel from its peak to its end, with
+       weights that add up to 1; the peaks are evenly spaced from `lowest` to `highest` Hz. E[c, k] is its power, and
+       L = max(10 log10(E / max E), -range) its level, dB.
+    3. Frames are active where the power of all channels together is at most `span` dB below the loudest frame's. m[c] is
+       the mean level of a channel over them, and a + b (c - mean c) the straight line through m by least squares. What is
+       left of the level is
+
+           D[c, k] = L[c, k] - a - b (c - mean c) - colour (m[c] - a - b (c - mean c))
+
+       so loudness and spectral tilt go, and of the remaining colour of voice and microphone the share `colour`.
+    4. A hair cell is a leaky integrator that is driven from `below` dB below the mean level on, between the first and the
+       last active frame, and never by what is `range` dB below the loudest:
+
+           I = drive max(0, min(1 + D / below, (L + range) / below))
+           tau dv/dt = I - v;  fires at v >= theta[c], then v = 0 and stays there for `refractory` ms
+
+       at the microsecond of the crossing, which is solved for. theta[c] = 1 + mismatch N(0, 1), at least 0.1, the same in
+       all recordings; v starts uniform in [0, 1), or below theta[c], other values in each recording.
+
+    Times in ms and frequencies in Hz. Everything random is a function of the seed and the sample's number. Sound that is
+    zero throughout has no events; sound that is faint throughout is encoded as the same sound louder, so noise alone is, too.
+    Errors: ValueError that names the argument.
+    """
+
+    channels: int = 64
+    lowest: float = 100.0
+    highest: float = 3800.0
+    width: float = 150.0
+    window: float = 32.0
+    step: float = 2.0
+    span: float = 22.0
+    colour: float = 0.5
+    range: float = 50.0
+    below: float = 10.0
+    drive: float = 2.0
+    tau: float = 10.0
+    refractory: float = 1.0
+    mismatch: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", whole("channels", self.channels, 2, 2**16))
+        object.__setattr__(self, "seed", whole("seed", self.seed, 0))
+        for f in fields(self):
+            if f.name not in ("channels", "seed", "colour", "refractory", "mismatch"):
+                finite(f.name, getattr(self, f.name), above=0.0)
+        for name in ("colour", "refractory", "mismatch"):
+            finite(name, getattr(self, name), at_least=0.0)
+        if self.colour > 1.0:
+            raise ValueError(f"colour must lie from 0 to 1, got {self.colour!r}")
+        if self.highest <= self.lowest:
+            raise ValueError(f"highest must be above lowest = {self.lowest:g} Hz, got {self.highest!r}")
+        if not 0.01 <= self.step <= self.window <= 1000.0:
+            raise ValueError(f"step and window must fulfil 0.01 <= step <= window <= 1000 ms, got {self.step!r} and "
+                             f"{self.window!r}")
+
+    @property
+    def sensor(self) -> Sensor:
+        return Sensor(1, self.channels, 1)
+
+    @property
+    def frequencies(self) -> NDArray[np.float64]:
+        """Hz at which each channel is most sensitive, [channels]."""
+        return np.asarray(700.0 * (10.0 ** (np.linspace(mel(self.lowest), mel(self.highest), self.channels) / 2595.0) - 1.0))
+
+    def levels(self, audio: ArrayLike, rate: float) -> Floats:
+        """I / drive, what drives the hair cells: [channels, frames], frame k from k step on; see above.
+
+        audio: one channel of sound, integers or floats of any scale. rate: samples a second. Errors: those of `encode`.
+        """
+        return self._levels(_checked(audio), self._bank(rate), float(rate))
+
+    def encode(self, audio: ArrayLike, rate: float, sample: int = 0) -> Events:
+        """The events of a sound, EVENT, sorted by time and channel; sample: its number, which with the seed makes the
+        phases of the hair cells.
+
+        Errors: ValueError for sound that is not a row of finite numbers, or empty, and for a rate below 2 highest.
+        """
+        return self._encode(_checked(audio), self._bank(rate), float(rate), sample)
+
+    def encode_all(self, sounds: Sequence[ArrayLike], rate: float, progress: bool | None = None) -> list[Events]:
+        """The events of each sound, sample i being sound i, in threads; the result does not depend on how many."""
+        bank = self._bank(rate)
+        with (ThreadPoolExecutor(os.cpu_count()) as pool, bar(len(sounds), "listening", progress) as line):
+            def one(i: int) -> Events:
+                return self._encode(_checked(sounds[i], f"sounds[{i}]"), bank, float(rate), i)
+
+            recordings = []
+            for events in pool.map(one, range(len(sounds))):
+                recordings.append(events)
+                line.advance()
+        return recordings
+
+    def _bank(self, rate: float) -> Bank:
+        if float(finite("rate", rate)) < 2.0 * self.highest:
+            raise ValueError(f"rate must be at least 2 highest = {2.0 * self.highest:g} samples a second, got {rate!r}")
+        length = round(self.window * rate / 1000.0)
+        size = 2 * 2 ** math.ceil(math.log2(length))
+        distance = np.abs(mel(np.arange(size // 2 + 1) * rate / size)[None] - mel(self.frequencies)[:, None])
+        weights = np.maximum(0.0, 1.0 - distance / self.width)
+        sums = weights.sum(1)
+        if not np.all(sums):
+            c = int(np.argmin(sums))
+            raise ValueError(f"width = {self.width:g} mel is too narrow for a window of {self.window:g} ms: channel {c}, at "
+                             f"{self.frequencies[c]:.0f} Hz, lies between two frequencies of its spectrum")
+        held = weights > 0.0
+        rows = np.concatenate([[0], np.cumsum(held.sum(1))]).astype(np.int64)
+        return Bank(size, np.hanning(length + 2)[1:-1].astype(np.float32), np.argmax(held, axis=1), rows,
+                    (weights / sums[:, None])[held].astype(np.float32))
+
+    def _levels(self, audio: NDArray[np.float64], bank: Bank, rate: float) -> Floats:
+        count = math.ceil(len(audio) / rate * 1000.0 / self.step)
+        loudest = np.abs(audio).max()
+        if loudest == 0.0:
+            return np.zeros((self.channels, count), np.float32)
+        half = len(bank.window) // 2
+        padded = np.pad((audio / loudest).astype(np.float32), (half, len(bank.window)))
+        starts = np.minimum(np.rint((np.arange(count) + 0.5) * self.step * rate / 1000.0).astype(np.int64), len(audio))
+        power = np.empty((self.channels, count), np.float32)
+        seen = np.lib.stride_tricks.sliding_window_view(padded, len(bank.window))
+        for k in range(0, count, FRAMES):
+            spectrum = np.fft.rfft(seen[starts[k:k + FRAMES]] * bank.window, bank.size)
+            _filter(np.ascontiguousarray((spectrum.real ** 2 + spectrum.imag ** 2).T), bank.starts, bank.rows, bank.weights,
+                    power[:, k:k + FRAMES])
+        return self._normalised(power)
+
+    def _normalised(self, power: Floats) -> Floats:
+        """Steps 3 and 4 up to the drive."""
+        total = power.sum(0)
+        active = np.flatnonzero(total >= total.max() * 10.0 ** (-self.span / 10.0))
+        least = np.float32(10.0 ** (-self.range / 10.0))
+        level = 10.0 * np.log10(np.maximum(power / power.max(), least))
+        most = (level + np.float32(self.range)) / np.float32(self.below)
+        mean = level[:, active].mean(1, dtype=np.float64)
+        place = np.arange(self.channels) - 0.5 * (self.channels - 1)
+        line = mean.mean() + place * ((place @ mean) / (place @ place))
+        level -= (line + self.colour * (mean - line)).astype(np.float32)[:, None]
+        driven = np.maximum(np.float32(0.0), np.minimum(1.0 + level / np.float32(self.below), most))
+        driven[:, :active[0]] = driven[:, active[-1] + 1:] = 0.0
+        return np.asarray(driven, np.float32)
+
+    def _encode(self, audio: NDArray[np.float64], bank: Bank, rate: float, sample: int) -> Events:
+        level = self._levels(audio, bank, rate)
+        theta = np.maximum(0.1, 1.0 + self.mismatch * np.random.default_rng(self.seed).standard_normal(self.channels))
+        key = np.random.SeedSequence(self.seed, spawn_key=(whole("sample", sample, 0),))
+        phase = np.random.default_rng(key).random(self.channels) * np.minimum(1.0, theta)
+        end = min(level.shape[1] * self.step, len(audio) / rate * 1000.0)
+        keys, count = np.empty(int(0.25 * end * self.channels) + 1024, np.int64), 0  # 250 Hz a cell: seldom too few
+        while True:
+            count = _fire(level, self.drive, theta, phase, self.step, end, self.tau, self.refractory, keys)
+            if count <= len(keys):
+                break
+            keys = np.empty(count, np.int64)
+        keys = np.sort(keys[:count])
+        events = np.zeros(count, EVENT)
+        events["t"], events["x"] = np.divmod(keys, self.channels)
+        return events
+
+
+def mel(hertz: Any) -> Any:
+    """The mel scale of pitch; see the sources above."""
+    return 2595.0 * np.log10(1.0 + np.asarray(hertz) / 700.0)
+
+
+def _checked(audio: ArrayLike, name: str = "audio") -> NDArray[np.float64]:
+    sound = np.asarray(audio)
+    if sound.ndim != 1 or not sound.size or sound.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be one channel of sound, a row of integers or floats with at least one sample, got "
+                         f"shape {sound.shape} of {sound.dtype}")
+    sound = sound.astype(np.float64)
+    if not np.isfinite(sound).all():
+        raise ValueError(f"{name} must be finite: sample {int(np.argmin(np.isfinite(sound)))} is not")
+    return sound
+
+
+@jit(nogil=True)
+def _filter(power: Floats, starts: NDArray[np.int64], rows: NDArray[np.int64], weights: Floats, out: Floats) -> None:
+    """out[c, k] = sum of weights times power[frequency, k]: frames are the inner loop, so that no sum is reordered."""
+    for c in range(len(starts)):
+        for k in range(out.shape[1]):
+            out[c, k] = np.float32(0.0)
+        for i in range(rows[c], rows[c + 1]):
+            w, row = weights[i], power[starts[c] + i - rows[c]]
+            for k in range(out.shape[1]):
+                out[c, k] += w * row[k]
+
+
+@jit(nogil=True)
+def _fire(level: Floats, drive: float, theta: NDArray[np.float64], phase: NDArray[np.float64], step: float, end: float,
+          tau: float, refractory: float, keys: NDArray[np.int64]) -> int:
+    """The keys (t channels + c) of all events, cell after cell; returns how many there are, more than fit perhaps."""
+    channels, frames = level.shape
+    whole_step = np.exp(-step / tau)
+    latest = np.int64(np.ceil(end * 1000.0)) - 1
+    count = 0
+    for c in range(channels):
+        v, free = phase[c], 0.0
+        for k in range(frames):
+            start, stop = k * step, (k + 1) * step
+            if free >= stop:
+                continue
+            current = drive * level[c, k]
+            now = max(start, free)
+            while True:
+                fade = whole_step if now == start else np.exp(-(stop - now) / tau)
+                after = current + (v - current) * fade
+                if after < theta[c] or current <= theta[c]:
+                    v = after
+                    break
+                now = min(now + tau * np.log((current - v) / (current - theta[c])), stop)
+                if now >= end:
+                    break
+                if count < len(keys):
+                    keys[count] = min(np.int64(now * 1000.0), latest) * channels + c
+                count += 1
+                v, free = 0.0, now + refractory
+                if free >= stop:
+                    break
+                now = free
+    return count
