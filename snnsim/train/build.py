@@ -21,6 +21,11 @@ def _layer(of: Callable[..., Any], *first: Any, model: str = "lif", rmp: int | N
     return of(_model(model, values), *first, **penalty, **options)
 
 
+def _neuron(features: int | None = None, **values: Any) -> nn.Neuron:
+    """features: how many, which a norm in the neurons' place and a table of time constants ask for."""
+    return _layer(nn.Neuron, **values)  # type: ignore[no-any-return]
+
+
 def _recurrent(features: int, bias: bool = False, **values: Any) -> nn.Recurrent:
     return _layer(partial(nn.Recurrent, bias=bias), features, **values)  # type: ignore[no-any-return]
 
@@ -82,7 +87,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "bntt1d": lambda features, steps: nn.BNTT1d(features, steps), "bntt2d": lambda channels, steps: nn.BNTT2d(channels, steps),
     "tebn1d": lambda features, steps: nn.TEBN1d(features, steps), "tebn2d": lambda channels, steps: nn.TEBN2d(channels, steps),
     "mpbn": _mpbn,
-    "neuron": partial(_layer, nn.Neuron), "recurrent": _recurrent, "astrocytes": _astrocytes, "elm": _elm,
+    "neuron": _neuron, "recurrent": _recurrent, "astrocytes": _astrocytes, "elm": _elm,
     "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
     "readout": lambda tau=20.0: nn.Readout(tau=tau)}
 
@@ -113,8 +118,8 @@ def _spread(options: Mapping[str, Any], before: list[Any]) -> dict[str, Any]:
             if shape is None and "features" in options:
                 shape = options["features"]
             for layer in reversed(before):
-                if shape is None and isinstance(layer, (nn.Linear, nn.Conv2d)):
-                    shape = layer.out_features if isinstance(layer, nn.Linear) else (layer.out_channels, 1, 1)
+                if shape is None and isinstance(layer, (nn.Linear, nn.DelayLinear, nn.Conv2d)):
+                    shape = (layer.out_channels, 1, 1) if isinstance(layer, nn.Conv2d) else layer.out_features
             if shape is None:
                 raise ValueError(f"{name} is a table, but no linear or conv2d layer stands before it: give it shape = [N]")
             found[name] = time_constants(_shape(shape), **table)
