@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from snnsim.neurons import AMLIF, LIF, astrocyte
 from snnsim.nn.astrocytes import eager_grouped
 from snnsim.nn.fused import Loop
 from snnsim.nn.recurrent import Recurrence
-from snnsim.rule import Fixed, call
+from snnsim.rule import Fixed, Neuron, call
 from snnsim.train import build
 from tests import oracle
 from tests.test_gradients import TOLERANCE, compare
@@ -329,3 +330,53 @@ def test_recipes_build_territories() -> None:
     assert net[1].groups.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2] and net[1].rule.name == "amlif_threshold_soft_territory"
     patches = build([{"kind": "astrocytes", "neurons": [2, 4, 4], "size": [2, 4]}])
     assert patches[0].groups.shape == (2, 4, 4) and int(patches[0].groups.max()) == 1
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Training of small nets, which threads only slow down where others want the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def matching(samples: int, lag: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Delayed match to sample: a cue of 5 steps, nothing for `lag` steps, a probe of 5 steps, 3 steps; are they the same?
+    Each of the two symbols has 4 channels, on which it spikes in nine steps of ten."""
+    rng = np.random.default_rng(seed)
+    symbols, x = rng.integers(0, 2, (2, samples)), np.zeros((13 + lag, samples, 8), np.float32)
+    for symbol, start in zip(symbols, (0, 5 + lag), strict=True):
+        spikes = rng.random((5, samples, 8)) < 0.9
+        x[start: start + 5] = spikes * (np.arange(8) // 4 == symbol[:, None])
+    return torch.from_numpy(x), torch.from_numpy((symbols[0] == symbols[1]).astype(np.int64))
+
+
+def recalled(neuron: Neuron, lag: int, seed: int) -> tuple[float, int]:
+    """The share of 512 new samples that a net of 64 such neurons judges right after 200 batches, and its parameters."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(8, 64, bias=False), nn.Neuron(neuron), nn.Linear(64, 2), nn.Readout(tau=10.0))
+    nn.set_dt(net, 2.0)
+    net[0].weight.data *= 4.0
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
+    for i in range(200):
+        x, label = matching(64, lag, 1000 * seed + i)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(x)[0][-5:].mean(0), label).backward()
+        optimizer.step()
+        schedule.step()
+    x, label = matching(512, lag, 10**6 + seed)
+    with torch.no_grad():
+        right = net(x)[0][-5:].mean(0).argmax(1) == label
+    return float(right.float().mean()), sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_card5_mode_leak_extends_the_recall_lag(seed: int) -> None:
+    """LIF recalls over 20 ms and not over 50; with the same parameters the astrocyte's neurons do over 150."""
+    lif, amlif = LIF(tau=10.0), AMLIF(tau=10.0, tau_a=1000.0, k=800.0, a0=0.005, eta=1.0, mode="leak")
+    (near, size), (far, _), (extended, same) = (recalled(n, lag, seed) for n, lag in ((lif, 10), (lif, 25), (amlif, 75)))
+    assert near > 0.95 and far < 0.62 and extended > 0.7 and size == same
