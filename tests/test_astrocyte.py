@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from snnsim.neurons import AMLIF, LIF, astrocyte
 from snnsim.nn.astrocytes import eager_grouped
 from snnsim.nn.fused import Loop
 from snnsim.nn.recurrent import Recurrence
-from snnsim.rule import Fixed, call
+from snnsim.rule import Fixed, Neuron, call
 from snnsim.train import build
 from tests import oracle
 from tests.test_gradients import TOLERANCE, compare
@@ -26,16 +27,17 @@ MODES = ("current", "threshold", "leak")
 ALL = [AMLIF(mode=mode, reset=reset, territory=territory)
        for mode in MODES for reset in ("soft", "hard") for territory in (False, True)]
 SOFT = [n for n in ALL if n.reset == "soft" and not n.territory]
+OTHERS = [n for n in ALL if n not in SOFT and (not n.territory or n.reset == "soft" or n.mode == "threshold")]
 by_rule = {"ids": lambda v: v.rule.name if isinstance(v, AMLIF) else str(v)}
 
 
-def lif_and_amlif(neuron: AMLIF, dtype: torch.dtype, detach: bool) -> int:
+def lif_and_amlif(neuron: AMLIF, dtype: torch.dtype, detach: bool = False, shape: tuple[int, ...] = ()) -> int:
     """Compare LIF with the neuron at eta = 0, bit for bit; the number of spikes."""
     g = torch.Generator().manual_seed(0)
     x = (0.3 + 0.5 * torch.randn(257, 2, 33, generator=g, dtype=torch.float64)).to(dtype)
     results = []
     for of in (LIF(reset=neuron.reset), replace(neuron, eta=0.0)):
-        values = [torch.tensor(float(p), dtype=dtype, requires_grad=True) for p in of.step_parameters(1.0).values()]
+        values = [torch.full(shape, float(p), dtype=dtype, requires_grad=True) for p in of.step_parameters(1.0).values()]
         given = x.clone().requires_grad_()
         inputs = [given, torch.rand_like(x, requires_grad=True)][: len(of.rule.inputs)]
         out, end = Loop(of.rule, nn.SURROGATES["atan"].slope, 1.0, detach)(inputs, None, values)
@@ -48,19 +50,17 @@ def lif_and_amlif(neuron: AMLIF, dtype: torch.dtype, detach: bool) -> int:
 
 @pytest.mark.parametrize("neuron", SOFT, **by_rule)
 def test_card5_eta_zero_is_lif_bit_for_bit(neuron: AMLIF) -> None:
-    assert lif_and_amlif(neuron, torch.float64, False) > 1000
+    assert lif_and_amlif(neuron, torch.float64) > 1000
 
 
 def test_card5_eta_zero_is_lif_in_float32() -> None:
-    assert lif_and_amlif(SOFT[2], torch.float32, False) > 1000
+    assert lif_and_amlif(SOFT[2], torch.float32) > 1000
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("detach", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("neuron", ALL, **by_rule)
-def test_card5_eta_zero_is_lif_for_every_rule(neuron: AMLIF, dtype: torch.dtype, detach: bool) -> None:
-    assert lif_and_amlif(neuron, dtype, detach) > 1000
+@pytest.mark.parametrize("neuron", OTHERS, **by_rule)
+def test_card5_eta_zero_is_lif_for_the_other_rules(neuron: AMLIF) -> None:
+    assert lif_and_amlif(neuron, torch.float64, True, (33,)) > 1000
 
 
 @pytest.mark.parametrize("neuron", SOFT, **by_rule)
@@ -70,14 +70,16 @@ def test_gradients_equal_autograd(neuron: AMLIF) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-@pytest.mark.parametrize("neuron", ALL, **by_rule)
-def test_gradients_of_every_rule(neuron: AMLIF, dtype: torch.dtype) -> None:
-    # float32 at fewer steps, as the release turns rounding of a slow sum into a difference
-    for steps in (1, 2, 257) if dtype is torch.float64 else (1, 2, 33):
-        for n in (1, 33):
-            compare(neuron, steps, (2, n), dtype)
-            compare(neuron, steps, (2, n), dtype, (n,), detach=True)
+@pytest.mark.parametrize("neuron", OTHERS, **by_rule)
+def test_gradients_of_the_other_rules(neuron: AMLIF) -> None:
+    for steps, n in ((1, 1), (2, 31), (257, 33)):
+        compare(neuron, steps, (2, n), parameter_shape=(n,), detach=True)
+
+
+@pytest.mark.slow
+def test_gradients_in_float32() -> None:
+    for steps, n in ((1, 1), (2, 31), (33, 33)):  # over hundreds the release turns rounding of a slow sum into a difference
+        compare(SOFT[2], steps, (1, n), torch.float32)
 
 
 def test_a_far_release_is_finite() -> None:
@@ -177,19 +179,19 @@ def check_sleep(neuron: AMLIF, eta: tuple[float, float], dtype: type = np.float6
     return event, expected[:, 0]
 
 
-@pytest.mark.parametrize("neuron", [*SOFT[1:], *[pytest.param(n, marks=pytest.mark.slow) for n in ALL if n not in SOFT[1:]]],
-                         **by_rule)
+@pytest.mark.parametrize("neuron", [*SOFT[1:], *[pytest.param(n, marks=pytest.mark.slow) for n in (
+    SOFT[0], *[n for n in OTHERS if (n.reset == "hard") != n.territory and n.mode != "current"])]], **by_rule)
 def test_card5_event_driven_equals_clock_driven(neuron: AMLIF) -> None:
     for eta in ((0.3, 0.95), (-0.95, -0.3)):
         event, spikes = check_sleep(neuron, eta)
         assert event.updates < 0.9 and 100 < spikes.sum() < 0.5 * spikes.size
-    if neuron.mode == "threshold" and not neuron.territory:  # eta < 0: thresholds fall in silence, and some neurons fire then
+    if neuron == SOFT[1]:  # eta < 0: thresholds fall in silence, and what a soft reset left in v then fires
         assert spikes[np.arange(600) % 150 > 21].sum() > 5
         np.testing.assert_array_equal(spikes, oracle.run(*bursts(neuron, (-0.95, -0.3))).spikes["a"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("neuron", ALL, **by_rule)
+@pytest.mark.parametrize("neuron", SOFT[1:], **by_rule)
 def test_card5_event_driven_equals_clock_driven_in_float32(neuron: AMLIF) -> None:
     for eta in ((0.3, 0.95), (-0.95, -0.3)):
         network, x = bursts(neuron, eta, np.float32)
@@ -231,9 +233,10 @@ def test_territories_equal_the_eager_loop(neuron: AMLIF) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-@pytest.mark.parametrize("neuron", [n for n in ALL if n.territory], **by_rule)
-def test_territories_equal_the_eager_loop_for_every_rule(neuron: AMLIF, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("neuron", "dtype"), [(AMLIF(mode="threshold", territory=True), torch.float64),
+                                               (AMLIF(mode="current", reset="hard", territory=True), torch.float64),
+                                               (AMLIF(territory=True), torch.float32)], **by_rule)
+def test_territories_equal_the_eager_loop_for_other_rules(neuron: AMLIF, dtype: torch.dtype) -> None:
     for groups in (GROUPS, np.arange(33) // 10):
         grouped(neuron, groups, dtype)
 
@@ -329,3 +332,53 @@ def test_recipes_build_territories() -> None:
     assert net[1].groups.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2] and net[1].rule.name == "amlif_threshold_soft_territory"
     patches = build([{"kind": "astrocytes", "neurons": [2, 4, 4], "size": [2, 4]}])
     assert patches[0].groups.shape == (2, 4, 4) and int(patches[0].groups.max()) == 1
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Training of small nets, which threads only slow down where others want the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def matching(samples: int, lag: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Delayed match to sample: a cue of 5 steps, nothing for `lag` steps, a probe of 5 steps, 3 steps; are they the same?
+    Each of the two symbols has 4 channels, on which it spikes in nine steps of ten."""
+    rng = np.random.default_rng(seed)
+    symbols, x = rng.integers(0, 2, (2, samples)), np.zeros((13 + lag, samples, 8), np.float32)
+    for symbol, start in zip(symbols, (0, 5 + lag), strict=True):
+        spikes = rng.random((5, samples, 8)) < 0.9
+        x[start: start + 5] = spikes * (np.arange(8) // 4 == symbol[:, None])
+    return torch.from_numpy(x), torch.from_numpy((symbols[0] == symbols[1]).astype(np.int64))
+
+
+def recalled(neuron: Neuron, lag: int, seed: int) -> tuple[float, int]:
+    """The share of 512 new samples that a net of 64 such neurons judges right after 200 batches, and its parameters."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(8, 64, bias=False), nn.Neuron(neuron), nn.Linear(64, 2), nn.Readout(tau=10.0))
+    nn.set_dt(net, 2.0)
+    net[0].weight.data *= 4.0
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
+    for i in range(200):
+        x, label = matching(64, lag, 1000 * seed + i)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(x)[0][-5:].mean(0), label).backward()
+        optimizer.step()
+        schedule.step()
+    x, label = matching(512, lag, 10**6 + seed)
+    with torch.no_grad():
+        right = net(x)[0][-5:].mean(0).argmax(1) == label
+    return float(right.float().mean()), sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_card5_mode_leak_extends_the_recall_lag(seed: int) -> None:
+    """LIF recalls over 20 ms and not over 50; with the same parameters the astrocyte's neurons do over 150."""
+    lif, amlif = LIF(tau=10.0), AMLIF(tau=10.0, tau_a=1000.0, k=800.0, a0=0.005, eta=1.0, mode="leak")
+    (near, size), (far, _), (extended, same) = (recalled(n, lag, seed) for n, lag in ((lif, 10), (lif, 25), (amlif, 75)))
+    assert near > 0.95 and far < 0.62 and extended > 0.7 and size == same

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -187,6 +189,14 @@ def test_card16_adding_joins_two_recordings() -> None:
         datasets.adding(data[:0], 1)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def counts(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Two digits 0 .. 3, each that many spikes within 50 ms on each of 4 channels, 500 ms apart; the label is their sum.
     Steps of 10 ms: [60, samples, 4]."""
@@ -216,6 +226,7 @@ def taught(net: torch.nn.Module, rate: float) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_card16_elm_adds_over_half_a_second_and_lif_cannot() -> None:
     torch.manual_seed(0)
     assert taught(nn.ELM(4, 7, 20, tau_m=(1.0, 500.0)), 5e-3) > 0.95
