@@ -240,7 +240,7 @@ def test_the_command_line_takes_options_from_the_recipe_and_over_it(root, tmp_pa
     options = ("--data", "spoken-digits", "--root", root, "--option", "channels=16", "--option", "speaker=speakerb")
     assert "samples" in snnsim("run", where, *options, "--limit", 4)
     for arguments, code, sentence in [
-            (("train", "mine.toml"), 1, "spoken-digits is not embedded: give where it is with --data; download the Free Spoken"),
+            (("train", "mine.toml"), 1, "spoken-digits is not embedded: give where it is with --data; download the Free"),
             (("train", "mine.toml", "--data", root, "--option", "speaker=nobody"), 1, "speaker must be one of speakera"),
             (("train", "mine.toml", "--data", root, "--option", "speaker"), 2, "--option takes NAME=VALUE, got 'speaker'"),
             (("train", "mine.toml", "--data", root, "--option", "hop=3"), 1, "spoken-digits has no option 'hop'"),
@@ -264,3 +264,10 @@ def test_real_digits():
     assert (len(train), len(test)) == (2000, 500)
     counts = np.array([len(r) for r in test])
     assert counts.min() > 200 and counts.max() < 20_000
+
+
+def test_the_benchmark_measures_what_it_encodes():
+    from benchmarks.cochlea import measure
+
+    row = measure(synthetic_spoken(takes=1, speakers=1), 16, 1)
+    assert row["recordings"] == 10 and row["events_a_recording"] > 100 and row["wall_s"] >= 0.0
