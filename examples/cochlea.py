@@ -39,13 +39,13 @@ def draw(sounds, cochlea, events):
             top, bottom = axes[2 * r, c], axes[2 * r + 1, c]
             top.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=0.0, vmax=4.0, interpolation="nearest",
                        extent=(0.0, level.shape[1] * cochlea.step, -0.5, cochlea.channels - 0.5))
-            top.set(title=f"{name}: drive of the hair cells", xlim=(0.0, end))
+            top.set(title=name, xlim=(0.0, end))
             e = events[number]
             bottom.plot(e["t"] / 1e3, e["x"], linestyle="none", marker="o", markersize=1.1, markeredgewidth=0.0, color=BLUE,
                         rasterized=True)
             bottom.set(title=f"{len(e):,} events", xlim=(0.0, end), xlabel="time (ms)")
-        axes[2 * r, 0].set_ylabel("channel")
-        axes[2 * r + 1, 0].set_ylabel("channel")
+        axes[2 * r, 0].set_ylabel("drive of the hair cells\nchannel")
+        axes[2 * r + 1, 0].set_ylabel("their spikes\nchannel")
     return figure
 
 

@@ -135,7 +135,7 @@ def test_wrong_usage_is_exit_code_2(wrong):
      "digits-events is simulated and needs no files: leave out --root x"),
     (["run", "{hard.h5}", "{recipe.toml}"], "event files are read in N-MNIST's format, whose names end in .bin"),
     (["run", "{hard.h5}", "nothing.bin"], "there is no file nothing.bin"),
-    (["train", "nothing"], "there is no recipe 'nothing': give a TOML file, or one of digits, nmnist"),
+    (["train", "nothing"], "there is no recipe 'nothing': give a TOML file, or one of digits, "),
     (["train", "nmnist"], "nmnist is not embedded: give the folder that holds its Train and Test with --data"),
     (["train", "nmnist", "--data", "{empty}"], "is not N-MNIST: expected Train/0/*.bin to Train/9/*.bin, found nothing"),
     (["export", "{soft.h5}", "{out.nir}"], "Export with --allow-lossy to write it so"),

@@ -48,7 +48,8 @@ def test_a_louder_or_fainter_copy_has_the_same_events(gain):
 
 
 def test_a_tilted_copy_has_almost_the_same_level():
-    """A tilt of 12 dB over the mel scale: without step 3 levels would differ by 3 dB on average."""
+    """A tilt of 12 dB over the mel scale: without step 3 levels would differ by 3 dB on average. What remains is the tilt
+    inside a filter, which weighs its own frequencies by at most 12 width / mel(3800) dB."""
     sound = SOUNDS[7].astype(np.float64)
     spectrum = np.fft.rfft(sound)
     place = module.mel(np.fft.rfftfreq(len(sound), 1 / 8000)) / module.mel(3800.0)
@@ -56,7 +57,7 @@ def test_a_tilted_copy_has_almost_the_same_level():
     plain, tilted = (Cochlea(below=50.0, range=200.0).levels(s, 8000) for s in (sound, bright))
     both = (plain > 0.5) & (tilted > 0.5)
     assert both.mean() > 0.3
-    assert np.abs(plain - tilted)[both].mean() * 50.0 < 0.3
+    assert np.abs(plain - tilted)[both].mean() * 50.0 < 12.0 * 150.0 / module.mel(3800.0) < 0.9
 
 
 def test_silence_has_no_events():

@@ -264,3 +264,10 @@ def test_real_digits():
     assert (len(train), len(test)) == (2000, 500)
     counts = np.array([len(r) for r in test])
     assert counts.min() > 200 and counts.max() < 20_000
+
+
+def test_the_benchmark_measures_what_it_encodes():
+    from benchmarks.cochlea import measure
+
+    row = measure(synthetic_spoken(takes=1, speakers=1), 16, 1)
+    assert row["recordings"] == 10 and row["events_a_recording"] > 100 and row["wall_s"] >= 0.0

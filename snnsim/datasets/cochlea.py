@@ -76,8 +76,8 @@ class Cochlea:
     width: float = 150.0
     window: float = 32.0
     step: float = 2.0
-    span: float = 22.0
-    colour: float = 0.5
+    span: float = 20.0
+    colour: float = 0.0
     range: float = 50.0
     below: float = 10.0
     drive: float = 2.0
