@@ -34,8 +34,8 @@ NAMES = {name: module for module, names in {
 __all__ = ["STDP", "AllToAll", "Bernoulli", "Conv2d", "Delayed", "Dense", "Description", "FixedIndegree", "FixedOutdegree",
            "FixedTotal", "LogNormal", "Modulation", "Network", "Normal", "OneToOne", "Pairs", "Poisson", "Population",
            "Projection", "Sparse", "SpikeTimes", "StepCurrent", "SumPool2d", "Synapses", "TimeBase", "TsodyksMarkram",
-           "Uniform", "__version__", "datasets", "doctor", "engine", "hardware", "interop", "load_description", "load_network",
-           "lower", "neurons", "nn", "plot", "report", "rule", "save_network", "statistics", "train"]
+           "Uniform", "__version__", "datasets", "doctor", "engine", "hardware", "interop", "load_description",
+           "load_network", "lower", "neurons", "nn", "plot", "report", "rule", "save_network", "statistics", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -253,3 +253,37 @@ def test_axonal_delays_are_one_a_channel():
 def test_what_does_not_fit_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+class Oracle(torch.nn.Module):
+    """The layer of DCLS-Delays by the package that its authors wrote, cut to as many steps as it is given."""
+
+    def __init__(self, layer):
+        super().__init__()
+        module = pytest.importorskip("DCLS.construct.modules", reason="dcls is not installed, whose layer is the oracle here")
+        outputs, inputs = layer.weight.shape
+        self.conv = module.Dcls1d(inputs, outputs, kernel_count=1, stride=1, padding=0, dilated_kernel_size=layer.length,
+                                  bias=False, version="gauss").to(layer.weight.dtype)
+        with torch.no_grad():
+            self.conv.weight.copy_(layer.weight[..., None])
+            self.conv.P.copy_(((layer.length - 1) / 2 - layer.delay)[None, ..., None])
+            self.conv.SIG.fill_(float(layer.s))
+
+    def forward(self, x):
+        padded = torch.nn.functional.pad(x.permute(1, 2, 0), (self.conv.dilated_kernel_size[0] - 1, 0))
+        return self.conv(padded).permute(2, 0, 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("s", [0.23, 2.0, 12.0])
+def test_card4_kernel_and_gradients_equal_those_of_dcls(s):
+    layer, x = made(7, 5, 25, s), inputs(60, 4, 7, 0.2)
+    layer.bias.requires_grad_(False).zero_()
+    dcls = Oracle(layer)
+    y, expected = layer(x)[0], dcls(x)
+    g = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(5))
+    assert (y - expected).abs().max() < 1e-12 * expected.abs().max()
+    ours = torch.autograd.grad(y, (layer.weight, layer.delay), g)
+    theirs = torch.autograd.grad(expected, (dcls.conv.weight, dcls.conv.P), g)
+    assert (ours[0] - theirs[0][..., 0]).abs().max() < 1e-12 * theirs[0].abs().max()
+    assert (ours[1] + theirs[1][0, ..., 0]).abs().max() < 1e-12 * theirs[1].abs().max()  # d = (L - 1) / 2 - P

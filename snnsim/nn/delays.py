@@ -89,6 +89,13 @@ class _Delays(Stateful):
         with torch.no_grad():
             self.delay.clamp_(0.0, self.length - 1.0)
 
+    def settle(self) -> None:
+        """Round the delays for good, so that weights trained from here on learn what evaluation computes: a tap of the width
+        0.5 holds at most 0.79 of a weight, the one of evaluation all of it."""
+        with torch.no_grad():
+            self.delay.copy_(self.steps())
+        self.learn = False
+
     def steps(self) -> torch.Tensor:
         """The delays as evaluation and a Network have them: int32, whole steps."""
         return self.delay.detach().round().clamp(0, self.length - 1).to(torch.int32)

@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 
 from snnsim.nn import sparse
+from snnsim.nn.pool import take
 
 CHUNK = 128  # steps; a longer time is cut into pieces of it, since a transform takes as many operations a step as it has steps
 
@@ -42,8 +43,14 @@ def _whole(x: torch.Tensor, kernel: torch.Tensor, back: bool) -> torch.Tensor:
     into, _ = _transforms(n, x.dtype, str(x.device), False)
     of_x, out = _transforms(n, x.dtype, str(x.device), back)
     xs = _product(of_x[:, :steps].contiguous(), x.reshape(steps, -1)).view(-1, samples, sources)
-    ks = _product(into[:, :length].contiguous(), kernel[:length].reshape(length, -1)).view(-1, sources, targets)
-    return _product(out[:steps], _products(xs, ks).view(len(xs), -1)).view(steps, samples, targets)
+    of_k, flat = into[:, :length].contiguous(), kernel[:length].reshape(length, -1)
+    if _ours(x):  # the largest of these arrays: fresh memory would cost more than the product
+        ks = torch.mm(of_k, flat, out=take((len(of_k), flat.shape[1]), x.dtype)).view(-1, sources, targets)
+        found = torch.bmm(xs, ks, out=take((len(xs), samples, targets), x.dtype))
+    else:
+        ks = (of_k @ flat).view(-1, sources, targets)
+        found = torch.bmm(xs, ks)
+    return _product(out[:steps], found.view(len(found), -1)).view(steps, samples, targets)
 
 
 @lru_cache(maxsize=16)
@@ -64,12 +71,3 @@ def _ours(a: torch.Tensor) -> bool:
 def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """a b, with oneDNN where that is the faster one."""
     return sparse.ONEDNN(a, b.t(), None, "none", [], "") if _ours(a) else a @ b  # type: ignore[misc]
-
-
-def _products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    if not _ours(a) or a[0].numel() * b.shape[2] < sparse.SMALL:
-        return torch.bmm(a, b)
-    out = a.new_empty(*a.shape[:2], b.shape[2])
-    for y, one, other in zip(out, a, b, strict=True):
-        y.copy_(_product(one, other))
-    return out

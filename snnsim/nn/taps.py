@@ -29,7 +29,7 @@ Array = NDArray[Any]
 WIDTH = 8  # taps that a kernel takes at once: a run is a multiple of it
 SPAN = 32  # taps that wait in registers
 OUTPUTS = 16  # outputs that are written together: a cache line of float32
-TILE = 4096  # values of one output over the time of some samples: what stays in the first-level cache
+TILE = 8192  # values of one output over the time of some samples: half of what the first-level cache holds
 
 
 def run(x: torch.Tensor | sparse.Rows, shape: tuple[int, int, int], first: torch.Tensor, taps: torch.Tensor,
@@ -275,11 +275,11 @@ def _sweep(k: int, of: int, indptr: Array, indices: Array, amount: Array, first:
                 for b in range(block, after):
                     sweep(tile[i - low], runs, (b - block) * stride + span, indptr, indices, amount, b * steps,  # type: ignore[call-arg]
                           (b + 1) * steps)
-        for t in range(steps):
-            for b in range(block, after):
-                p = (b - block) * stride + t
-                for i in range(low, high):
-                    y[t, b, i] = tile[i - low, p] + bias[i]
+        for b in range(block, after):
+            for t in range(steps):
+                p, row = (b - block) * stride + t, y[t, b, low:high]
+                for i in range(row.size):
+                    row[i] = tile[i, p] + bias[low + i]
 
 
 @jit(nogil=True)
@@ -298,11 +298,11 @@ def _scatter(k: int, of: int, at: Array, place: Array, amount: Array, first: Arr
             for j in range(taps.shape[1]):
                 for q in range(0, taps.shape[2], WIDTH):
                     add_runs(taps[i, j], q, tile[i - low], first[i, j] + q, place, amount, at[block, j], at[block, j + 1])  # type: ignore[call-arg]
-        for t in range(steps):
-            for b in range(block * size, min((block + 1) * size, samples)):
-                p = (b - block * size) * stride + t
-                for i in range(low, high):
-                    y[t, b, i] = tile[i - low, p] + bias[i]
+        for b in range(block * size, min((block + 1) * size, samples)):
+            for t in range(steps):
+                p, row = (b - block * size) * stride + t, y[t, b, low:high]
+                for i in range(row.size):
+                    row[i] = tile[i, p] + bias[low + i]
 
 
 @jit(nogil=True)
@@ -316,11 +316,11 @@ def _gather(k: int, of: int, at: Array, place: Array, amount: Array, first: Arra
         low, high = group * OUTPUTS, min((group + 1) * OUTPUTS, outputs)
         g_taps[low: high] = 0
         for block in range(len(at)):
-            for t in range(steps):
-                for b in range(block * size, min((block + 1) * size, samples)):
-                    p = (b - block * size) * stride + t
-                    for i in range(low, high):
-                        tile[i - low, p] = g[t, b, i]
+            for b in range(block * size, min((block + 1) * size, samples)):
+                for t in range(steps):
+                    p, row = (b - block * size) * stride + t, g[t, b, low:high]
+                    for i in range(row.size):
+                        tile[i, p] = row[i]
             for i in range(low, high):
                 for j in range(g_taps.shape[1]):
                     for q in range(0, g_taps.shape[2], WIDTH):
