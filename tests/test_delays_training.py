@@ -107,3 +107,14 @@ def test_settled_delays_give_in_training_what_evaluation_gives():
     expected = layer.eval()(x)[0]
     layer.train().settle()
     assert torch.equal(layer(x)[0], expected) and torch.equal(layer.delay, layer.delay.round())
+
+
+def test_delays_settle_when_the_recipe_says():
+    net = build([{"kind": "flatten"}, {"kind": "delay_linear", "inputs": 4, "outputs": 6, "length": 5, "settle_at": 0.5},
+                 {"kind": "neuron"}, {"kind": "linear", "inputs": 6, "outputs": 2}, {"kind": "readout"}])
+    layer, seen = net[1], []
+    layer.register_forward_hook(lambda m, x, y: seen.append(bool((m.delay == m.delay.round()).all())) if m.training else None)
+    fit(net, recordings(), dt=1.0, epochs=4, batch_size=12, progress=False)
+    assert seen[-4:] == [False, False, True, True] and not layer.learn  # the forecast came before
+    with pytest.raises(ValueError, match="settle_at must be at least 0"):
+        nn.DelayLinear(2, 2, 3, settle_at=-0.1)

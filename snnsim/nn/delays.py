@@ -62,11 +62,12 @@ class _Delays(Stateful):
     delay: torch.Tensor
     s: torch.Tensor
 
-    def __init__(self, shape: Sequence[int], length: int, learn: bool, rate: float) -> None:
+    def __init__(self, shape: Sequence[int], length: int, learn: bool, rate: float, settle_at: float) -> None:
         super().__init__()
         if isinstance(length, bool) or not isinstance(length, int) or length < 1:
             raise ValueError(f"length must be a positive whole number of steps, got {length!r}")
         finite("rate", rate, above=0.0)
+        self.settle_at = float(finite("settle_at", settle_at, at_least=0.0))
         self.length, self.learn = length, bool(learn) and length > 1
         if self.learn:
             self.delay = torch.nn.Parameter(torch.empty(*shape).uniform_(0.0, length - 1.0))
@@ -80,9 +81,12 @@ class _Delays(Stateful):
         return abs(float(self.s)) + FLOOR
 
     def anneal(self, epoch: int, epochs: int) -> None:
-        """Set the width for this epoch, 0 .. epochs - 1: s = s0 (0.23 / s0)^(epoch / Q) up to Q = epochs // 4, then 0.23."""
+        """Set the width for this epoch, 0 .. epochs - 1: s = s0 (0.23 / s0)^(epoch / Q) up to Q = epochs // 4, then 0.23; and
+        settle once epoch / epochs is settle_at."""
         start, quarter = max(float(self.length // 2), NARROW), max(1, epochs // 4)
         self.s.fill_(start * (NARROW / start) ** (min(epoch, quarter) / quarter))
+        if epoch >= self.settle_at * epochs:
+            self.settle()
 
     def after_step(self) -> None:
         """Bring the delays back into [0, L - 1]; to be called after each step of an optimiser."""
@@ -136,8 +140,9 @@ class DelayLinear(_Delays):
     x: [T, B, inputs] or a batch of events; y: [T, B, outputs]. state: None, or a tuple with the inputs of the last L - 1
     steps, [L - 1, B, inputs]. length: L; with L = 1 it is Linear. learn: whether delays are learned; otherwise they stay whole
     numbers, drawn once. rate: the learning rate of the delays is that of the weights times this (`fit` does so, and clamps
-    and shrinks; in a loop of your own call after_step after the optimiser's step, and anneal when an epoch begins). Weights
-    and bias start as those of torch.nn.Linear, delays evenly in [0, L - 1].
+    and shrinks; in a loop of your own call after_step after the optimiser's step, and anneal when an epoch begins). settle_at:
+    the share of the epochs after which delays are rounded for good, so that the weights learn what evaluation computes; 1 for
+    never, as in the paper. Weights and bias start as those of torch.nn.Linear, delays evenly in [0, L - 1].
 
     In training all taps that matter to rounding are used; in evaluation each delay is rounded to whole steps. On the CPU the
     cost goes with spikes; the gradient of the input goes through frequencies, as everything does for dense inputs and on CUDA.
@@ -146,11 +151,11 @@ class DelayLinear(_Delays):
     """
 
     def __init__(self, in_features: int, out_features: int, length: int, bias: bool = True, *, learn: bool = True,
-                 rate: float = 100.0) -> None:
+                 rate: float = 100.0, settle_at: float = 1.0) -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive whole number, got {value!r}")
-        super().__init__((out_features, in_features), length, learn, rate)
+        super().__init__((out_features, in_features), length, learn, rate, settle_at)
         self.in_features, self.out_features = in_features, out_features
         linear = torch.nn.Linear(in_features, out_features, bias)
         self.weight, self.bias = linear.weight, linear.bias
@@ -190,10 +195,11 @@ class Delay(_Delays):
     features: N; the other arguments and the state are those of DelayLinear. Errors: ValueError for what does not fit.
     """
 
-    def __init__(self, features: int, length: int, *, learn: bool = True, rate: float = 100.0) -> None:
+    def __init__(self, features: int, length: int, *, learn: bool = True, rate: float = 100.0,
+                 settle_at: float = 1.0) -> None:
         if isinstance(features, bool) or not isinstance(features, int) or features < 1:
             raise ValueError(f"features must be a positive whole number, got {features!r}")
-        super().__init__((features,), length, learn, rate)
+        super().__init__((features,), length, learn, rate, settle_at)
         self.features = features
 
     @uncompiled
