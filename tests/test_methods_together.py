@@ -1,0 +1,42 @@
+"""Methods that meet: a layer of one among what serves all layers, such as penalties, membranes, autocast and recipes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import snnsim.nn as nn
+from snnsim.neurons import AMLIF, LIF
+
+
+@pytest.mark.parametrize("layer", [nn.HoyerSpike(6), nn.MPBN(LIF(), 6)], ids=["HoyerSpike", "MPBN"])
+def test_a_penalty_is_refused_where_none_is_computed(layer: nn.Neuron) -> None:
+    net = nn.Sequential(nn.Linear(6, 6), layer, nn.Linear(6, 2), nn.Readout())
+    with pytest.raises(ValueError, match=f"layer 1 \\({type(layer).__name__}\\): {type(layer).__name__} takes no penalty"):
+        nn.set_penalty(net, nn.RMP(2))
+    nn.set_penalty(net, None)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("size", [4, 5])  # as many columns as channels, and not
+def test_membranes_of_images_are_those_that_a_hoyer_layer_decides_on(training: bool, size: int) -> None:
+    torch.manual_seed(0)
+    layer, x = nn.HoyerSpike(4, leak=0.5).train(training), torch.rand(6, 3, 4, size, size)
+    layer.extremum.uniform_(0.2, 0.9)
+    fixed = layer.extremum.clone()
+    out = layer(x)[0].detach()
+    layer.extremum.copy_(fixed)
+    found = nn.membranes(layer, x)[""]
+    clipped = found.clamp(0.0, 1.0).double()
+    each = (clipped.square().sum((1, 3, 4)) / clipped.sum((1, 3, 4))).float()
+    theta = (each if training else fixed.expand(6, 4)).view(6, 1, 4, 1, 1)
+    assert found.shape == x.shape and 0.1 < out.mean() < 0.9 and torch.equal((found >= theta).float(), out)
+    torch.testing.assert_close(found[1:], 0.5 * (found - theta * out)[:-1] + x[1:])
+
+
+def test_membranes_of_territories_have_the_neurons_shape() -> None:
+    torch.manual_seed(0)
+    layer = nn.Astrocytes(AMLIF(territory=True, mode="current"), nn.territories((2, 4, 4), 2), dt=1.0)
+    x = torch.rand(7, 3, 2, 4, 4)
+    found = nn.membranes(layer, x)[""]
+    assert found.shape == x.shape and torch.equal((found >= 1.0).float(), layer(x)[0])
