@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,3 +41,13 @@ def test_membranes_of_territories_have_the_neurons_shape() -> None:
     x = torch.rand(7, 3, 2, 4, 4)
     found = nn.membranes(layer, x)[""]
     assert found.shape == x.shape and torch.equal((found >= 1.0).float(), layer(x)[0])
+
+
+def test_a_branch_elm_takes_half_precision_and_refuses_to_be_in_it() -> None:
+    layer, before = nn.ELM(6, 2, 3, routing=nn.branch_windows(6, 2, 4), dt=1.0), torch.nn.Linear(6, 6)
+    x = torch.rand(8, 3, 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out, _ = layer(before(x))
+    np.testing.assert_allclose(out.detach().float(), layer(before(x))[0].detach(), atol=0.05)
+    with pytest.raises(ValueError, match="ELM computes in float32 or float64 on the CPU, and its parameters are torch.bfl"):
+        layer.bfloat16()(x.bfloat16())
