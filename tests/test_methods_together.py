@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import snnsim.nn as nn
+from snnsim import datasets
 from snnsim.neurons import AMLIF, LIF
 
 
@@ -51,3 +52,9 @@ def test_a_branch_elm_takes_half_precision_and_refuses_to_be_in_it() -> None:
     np.testing.assert_allclose(out.detach().float(), layer(before(x))[0].detach(), atol=0.05)
     with pytest.raises(ValueError, match="ELM computes in float32 or float64 on the CPU, and its parameters are torch.bfl"):
         layer.bfloat16()(x.bfloat16())
+
+
+def test_qcfs_takes_events() -> None:
+    events = datasets.make_events([0, 1500, 1600], [1, 2, 2], [0, 0, 0], [0, 0, 0])
+    batch = datasets.bin_events([events], datasets.Sensor(1, 4, 1), 1.0, steps=3)
+    assert torch.equal(nn.QCFS(levels=4, clip=4.0)(batch), nn.events.dense(batch))
