@@ -9,6 +9,7 @@ import torch
 import snnsim.nn as nn
 from snnsim import datasets
 from snnsim.neurons import AMLIF, LIF
+from snnsim.train import build
 
 
 @pytest.mark.parametrize("layer", [nn.HoyerSpike(6), nn.MPBN(LIF(), 6)], ids=["HoyerSpike", "MPBN"])
@@ -58,3 +59,26 @@ def test_qcfs_takes_events() -> None:
     events = datasets.make_events([0, 1500, 1600], [1, 2, 2], [0, 0, 0], [0, 0, 0])
     batch = datasets.bin_events([events], datasets.Sensor(1, 4, 1), 1.0, steps=3)
     assert torch.equal(nn.QCFS(levels=4, clip=4.0)(batch), nn.events.dense(batch))
+
+
+@pytest.mark.parametrize("kind", ["neuron", "mpbn"])
+def test_time_constants_of_a_recipe_go_with_the_channels_of_a_convolution(kind: str) -> None:
+    """Not with its columns, of which there may be as many."""
+    table = {"spacing": "log", "low": 5.0, "high": 500.0}
+    net = build([{"kind": "conv2d", "inputs": 2, "outputs": 4, "kernel": 1}, {"kind": kind, "features": 4, "tau": table}])
+    net[1].set_dt(1.0)
+    assert net[1].step_parameters()["decay"].shape == (4, 1, 1)
+    flat = build([{"kind": "conv2d", "inputs": 2, "outputs": 4, "kernel": 1}, {"kind": "flatten"},
+                  {"kind": "astrocytes", "neurons": 36, "size": 3, "tau": table}])
+    flat[2].set_dt(1.0)
+    assert flat[2].step_parameters()["decay"].shape == (36,)
+
+
+@pytest.mark.parametrize(("layer", "sentence"), [
+    ({"kind": "elm", "inputs": 3, "outputs": 2, "memories": 4, "synapses": 7}, "synapses is of branches: give branches, too"),
+    ({"kind": "elm", "inputs": 4, "outputs": 2, "memories": 4, "interleave": True}, "interleave is of branches: give branches"),
+    ({"kind": "astrocytes", "neurons": 4, "size": 2, "model": "lif"}, "model cannot be chosen"),
+    ({"kind": "td_bn1d", "features": -4}, "negative dimension")])
+def test_keys_of_a_recipe_that_count_nothing_are_refused(layer: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=rf"layer 0 \({layer['kind']}\): .*{sentence}"):
+        build([layer])
