@@ -9,7 +9,8 @@ import torch
 import snnsim.nn as nn
 from snnsim import datasets
 from snnsim.neurons import AMLIF, LIF
-from snnsim.train import build
+from snnsim.train import build, fit, forecast
+from tests.test_delays_training import recordings
 
 
 @pytest.mark.parametrize("layer", [nn.HoyerSpike(6), nn.MPBN(LIF(), 6)], ids=["HoyerSpike", "MPBN"])
@@ -82,3 +83,20 @@ def test_time_constants_of_a_recipe_go_with_the_channels_of_a_convolution(kind: 
 def test_keys_of_a_recipe_that_count_nothing_are_refused(layer: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=rf"layer 0 \({layer['kind']}\): .*{sentence}"):
         build([layer])
+
+
+@pytest.mark.parametrize("norm", [nn.MPBN(LIF(), 6), nn.BNTT1d(6, 20)], ids=["MPBN", "BNTT"])
+def test_a_norm_of_two_samples_can_be_forecast_and_trained(norm: torch.nn.Module) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), norm, nn.Linear(6, 2), nn.Readout())
+    assert forecast(net, recordings(), dt=1.0, steps=20, batch_size=2).samples == 2
+    history = fit(net, recordings(), dt=1.0, steps=20, batch_size=3, epochs=1, progress=False)
+    assert len(history.epochs) == 1
+
+
+@pytest.mark.parametrize("norm", [nn.MPBN(LIF(), 6), nn.BNTT1d(6, 20)], ids=["MPBN", "BNTT"])
+def test_a_last_batch_of_one_is_refused_before_anything_is_trained(norm: torch.nn.Module) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), norm, nn.Linear(6, 2), nn.Readout())
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    with pytest.raises(ValueError, match="with batch_size=11 the last batch of 12 recordings has only one: layer 2"):
+        fit(net, recordings(), dt=1.0, steps=20, batch_size=11, epochs=1, progress=False)
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
