@@ -90,6 +90,8 @@ class Astrocytes(Neuron):
         wide, parts = [i.to(cuda.STATE[i.dtype]).flatten(2) for i in inputs], [v.flatten(1) for v in state]
         loop = Loop(self.rule, self.surrogate.slope, self.surrogate.width, self.detach_reset)
         parameters = [p if p.numel() == 1 else p.expand(shape[2:]).flatten() for p in parameters]
+        if (see := options.pop("see", None)) is not None:
+            options["see"] = lambda held, s: see(tuple(v.view(shape[1:]) for v in held), s.view(shape[1:]))
         out, end = eager_grouped(loop, wide, parts[-1], parts[:-1], parameters, self.receptor, *self.means(wide[0].dtype),
                                  **options)
         return out.to(inputs[0].dtype).view(shape), tuple(v.view(shape[1:]) for v in end)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from snnsim.neurons import LI
 from snnsim.nn import cuda, events, sparse
 from snnsim.nn.compiling import uncompiled
-from snnsim.nn.fused import Loop
+from snnsim.nn.fused import KINDS, Loop
 from snnsim.nn.sequential import Stateful
 from snnsim.nn.surrogate import SURROGATES
 from snnsim.rule import finite, one_of
@@ -96,6 +96,7 @@ class ELM(Stateful):
         if self.dt is None:
             raise ValueError("the time step is not set: pass dt=... to fit, or call snnsim.nn.set_dt(net, dt)")
         driven = self._driven(x)
+        driven = driven.float() if driven.device.type == "cpu" and driven.dtype not in KINDS else driven
         trace, memory = self._start(driven, state)
         kappa = driven.new_tensor(math.exp(-self.dt / self.tau_s))
         kind = cuda.Loop if driven.is_cuda else Loop
@@ -108,6 +109,8 @@ class ELM(Stateful):
     def _driven(self, x: Any) -> torch.Tensor:
         """What arrives at the traces, w x by synapse or summed by branch: [T, B, traces]."""
         w = torch.relu(self.raw_w)
+        if w.device.type == "cpu" and w.dtype not in KINDS:
+            raise ValueError(f"ELM computes in float32 or float64 on the CPU, and its parameters are {w.dtype}")
         if events.is_events(x) and (self.version == 1 or self.routing is None):
             x = events.dense(x, w.dtype)
         if not events.is_events(x):
@@ -115,6 +118,7 @@ class ELM(Stateful):
                 raise ValueError(f"ELM takes a tensor [T, B, ...] with {self.inputs} inputs, got "
                                  + (f"{tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__))
             x = x.flatten(2)
+            x = x.to(w.dtype) if x.device.type == "cpu" and x.dtype not in KINDS else x
         elif math.prod(x.shape[2:]) != self.inputs:
             raise ValueError(f"ELM takes a batch of events with {self.inputs} inputs, got the shape {tuple(x.shape)}")
         if self.routing is None:

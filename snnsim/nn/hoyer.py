@@ -169,7 +169,16 @@ class HoyerSpike(Neuron):
         if not self.threshold.detach().any():
             raise ValueError("threshold has become 0: lower the learning rate")
         x = given.to(cuda.STATE[given.dtype])
-        v = torch.zeros_like(x[0]) if state is None else state[0]
+        out, z, extrema, v = self._steps(x, torch.zeros_like(x[0]) if state is None else state[0])
+        if self.training:
+            self._track(torch.stack(extrema).mean(0))
+            if self.weight and (found := _open.get()) is not None:
+                found.append(self.weight * hoyer_loss(torch.cat(z)))
+        return torch.cat(out).to(given.dtype), (v,)
+
+    def _steps(self, x: torch.Tensor, v: torch.Tensor, see: Any = None) -> tuple[
+            list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
+        """Spikes, z and E of the steps, and the last v. see: called at each step with (h,) and the spike."""
         out, z, extrema = [], [], []
         for step in [x] if self.leak is None else x.split(1):
             h = step if self.leak is None else self._decay().to(x.dtype) * v + step
@@ -179,11 +188,25 @@ class HoyerSpike(Neuron):
             s = _Fire.apply(z[-1], (h >= theta).to(x.dtype))  # type: ignore[no-untyped-call]
             v = (h * (1.0 - s) if self.leak is None else h - s * theta)[-1]
             out.append(s)
-        if self.training:
-            self._track(torch.stack(extrema).mean(0))
-            if self.weight and (found := _open.get()) is not None:
-                found.append(self.weight * hoyer_loss(torch.cat(z)))
-        return torch.cat(out).to(given.dtype), (v,)
+            for held, fired in zip(h, s, strict=True) if see is not None else ():
+                see((held,), fired)
+        return out, z, extrema, v
+
+    def eager(self, inputs: Sequence[torch.Tensor], state: Any, parameters: Sequence[torch.Tensor], see: Any = None,
+              **options: Any) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """What `forward` computes, which moves nothing."""
+        x = inputs[0].to(cuda.STATE[inputs[0].dtype])
+        out, *_, v = self._steps(x, torch.zeros_like(x[0]) if state is None else state[0], see)
+        return torch.cat(out).to(inputs[0].dtype), (v,)
+
+    def parameters_for(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [p.to(x.device, cuda.STATE[x.dtype]) for p in self.step_parameters(x.ndim - 2).values()]
+
+    def set_penalty(self, penalty: Any) -> None:
+        if penalty is not None:
+            raise ValueError("HoyerSpike takes no penalty of its potentials: its own loss, with its weight, is the one that "
+                             "draws them from the threshold")
+        super().set_penalty(None)
 
     def _extremum(self, z: torch.Tensor) -> torch.Tensor:
         """E of these values [T, B, C, ...], over all processes: [C], or one number."""

@@ -14,6 +14,7 @@ import torch
 
 from snnsim.neurons import integrate, readout
 from snnsim.nn import layers as ours
+from snnsim.nn.events import dense, is_events
 from snnsim.nn.neuron import Neuron, set_dt
 from snnsim.nn.sequential import Sequential
 from snnsim.rule import Fixed, finite
@@ -22,7 +23,7 @@ Module = torch.nn.Module
 
 
 class QCFS(Module):
-    """Quantisation, clip, floor and shift, for tensors of any shape:
+    """Quantisation, clip, floor and shift, for tensors of any shape, or a batch of events:
 
         h(x) = c clip(floor(x L / c + 1/2) / L, 0, 1)
         dh/dx = 1 where 0 < x < c, else 0;   dh/dc = h / c - (x / c where 0 < x < c, else 0)
@@ -43,7 +44,8 @@ class QCFS(Module):
         self.levels = levels
         self.clip = torch.nn.Parameter(torch.tensor(float(clip)))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Any) -> torch.Tensor:
+        x = dense(x) if is_events(x) else x
         clip = float(self.clip.detach())
         if not clip > 0.0:
             raise ValueError(f"the clip of QCFS must stay above 0, it has become {clip:g}: lower the learning rate")

@@ -31,13 +31,19 @@ def _recurrent(features: int, bias: bool = False, **values: Any) -> nn.Recurrent
 
 
 def _astrocytes(neurons: Any, size: Any, **values: Any) -> nn.Astrocytes:
+    given = [name for name in ("model", "territory") if name in values]
+    if given:
+        raise ValueError(f"{given[0]} cannot be chosen: astrocytes of a recipe are those of amlif, with territories")
     groups = nn.territories(_shape(neurons), _shape(size))
     return _layer(nn.Astrocytes, groups, model="amlif", territory=True, **values)  # type: ignore[no-any-return]
 
 
-def _elm(inputs: int, outputs: int, memories: int, branches: int | None = None, synapses: int = 100, interleave: bool = False,
-         **options: Any) -> nn.ELM:
-    routing = None if branches is None else nn.branch_windows(inputs, branches, synapses, interleave)
+def _elm(inputs: int, outputs: int, memories: int, branches: int | None = None, synapses: int | None = None,
+         interleave: bool | None = None, **options: Any) -> nn.ELM:
+    if branches is None and (synapses is not None or interleave is not None):
+        raise ValueError(f"{'interleave' if synapses is None else 'synapses'} is of branches: give branches, too")
+    routing = None if branches is None else nn.branch_windows(inputs, branches, 100 if synapses is None else synapses,
+                                                              bool(interleave))
     return nn.ELM(inputs, outputs, memories, routing=routing, **options)
 
 
@@ -102,25 +108,34 @@ def build(layers: Iterable[Mapping[str, Any]]) -> nn.Sequential:
             raise ValueError(f"layer {i}: kind must be one of {', '.join(LAYERS)}, got {kind!r}")
         try:
             modules.append(LAYERS[kind](**_spread(options, modules)))
-        except (TypeError, ValueError) as e:
+        except (TypeError, ValueError, RuntimeError) as e:  # the last of torch, for sizes
             raise ValueError(f"layer {i} ({kind}): {e}") from None
     return nn.Sequential(*modules)
 
 
 def _spread(options: Mapping[str, Any], before: list[Any]) -> dict[str, Any]:
     """The options with an array for each time constant that is a table such as {spacing = "log", low = 5.0, high = 500.0}:
-    one value a neuron of `features`, or of the Linear before, or one a channel of the Conv2d before."""
+    one value a neuron of `features`, or of the Linear before, or one a channel where the layer before is a Conv2d."""
     found: dict[str, Any] = dict(options)
     for name, value in options.items():
         if name.startswith("tau") and isinstance(value, Mapping):
             table = dict(value)
             shape = table.pop("shape", None)
-            if shape is None and "features" in options:
-                shape = options["features"]
-            for layer in reversed(before):
-                if shape is None and isinstance(layer, (nn.Linear, nn.DelayLinear, nn.Conv2d)):
-                    shape = (layer.out_channels, 1, 1) if isinstance(layer, nn.Conv2d) else layer.out_features
+            if shape is None:
+                shape = _neurons(options.get("features", options.get("neurons")), before)
             if shape is None:
                 raise ValueError(f"{name} is a table, but no linear or conv2d layer stands before it: give it shape = [N]")
             found[name] = time_constants(_shape(shape), **table)
     return found
+
+
+def _neurons(given: Any, before: list[Any]) -> Any:
+    """The shape of a value for each neuron of a layer that has so many, or for each of its channels; None if not known."""
+    for layer in reversed(before):
+        if isinstance(layer, nn.Flatten):
+            break
+        if isinstance(layer, nn.Conv2d):
+            return given if isinstance(given, list) and len(given) == 3 else (layer.out_channels, 1, 1)
+        if isinstance(layer, (nn.Linear, nn.DelayLinear)):
+            return layer.out_features if given is None else given
+    return given

@@ -52,9 +52,10 @@ def expect(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: Tr
     its samples. processes: those that share a batch. The net, its gradients and the random numbers stay as they are.
     """
     samples = min(len(train), -(-recipe.batch_size // processes))
-    tried = sorted({max(1, min(samples, TRIED) // 2), min(samples, TRIED)})
+    most = min(samples, TRIED)
+    tried = sorted({max(min(2, most), most // 2), most})  # a statistic over samples takes two
     peaks = [_peak(net, train, time, recipe, n) for n in tried]
-    sample = (peaks[-1] - peaks[0]) / (tried[-1] - tried[0]) if len(tried) > 1 else float(peaks[0])
+    sample = (peaks[-1] - peaks[0]) / (tried[-1] - tried[0]) if len(tried) > 1 else peaks[0] / tried[0]
     weights = sum(t.numel() * t.element_size() for t in net.state_dict().values())
     parameters = sum(p.numel() * p.element_size() for p in net.parameters())
     held = 2 * parameters + weights * (2 + 2 * bool(recipe.average))  # moments; the chosen weights, and new ones beside them
@@ -69,6 +70,12 @@ def check(net: torch.nn.Module, train: EventDataset, time: TimeBase, recipe: Tra
     None to ask the machine.
     """
     found = expect(net, train, time, recipe, processes)
+    if processes == 1 and len(train) % recipe.batch_size == 1 and recipe.batch_size > 1:
+        try:
+            _peak(net, train, time, recipe, 1)
+        except ValueError as e:
+            raise ValueError(f"with batch_size={recipe.batch_size} the last batch of {len(train)} recordings has only one: {e}"
+                             ) from None
     free = available() if free is None else free
     if free is None or found.bytes * beside <= free:
         return found

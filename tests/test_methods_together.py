@@ -1,0 +1,102 @@
+"""Methods that meet: a layer of one among what serves all layers, such as penalties, membranes, autocast and recipes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import snnsim.nn as nn
+from snnsim import datasets
+from snnsim.neurons import AMLIF, LIF
+from snnsim.train import build, fit, forecast
+from tests.test_delays_training import recordings
+
+
+@pytest.mark.parametrize("layer", [nn.HoyerSpike(6), nn.MPBN(LIF(), 6)], ids=["HoyerSpike", "MPBN"])
+def test_a_penalty_is_refused_where_none_is_computed(layer: nn.Neuron) -> None:
+    net = nn.Sequential(nn.Linear(6, 6), layer, nn.Linear(6, 2), nn.Readout())
+    with pytest.raises(ValueError, match=f"layer 1 \\({type(layer).__name__}\\): {type(layer).__name__} takes no penalty"):
+        nn.set_penalty(net, nn.RMP(2))
+    nn.set_penalty(net, None)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("size", [4, 5])  # as many columns as channels, and not
+def test_membranes_of_images_are_those_that_a_hoyer_layer_decides_on(training: bool, size: int) -> None:
+    torch.manual_seed(0)
+    layer, x = nn.HoyerSpike(4, leak=0.5).train(training), torch.rand(6, 3, 4, size, size)
+    layer.extremum.uniform_(0.2, 0.9)
+    fixed = layer.extremum.clone()
+    out = layer(x)[0].detach()
+    layer.extremum.copy_(fixed)
+    found = nn.membranes(layer, x)[""]
+    clipped = found.clamp(0.0, 1.0).double()
+    each = (clipped.square().sum((1, 3, 4)) / clipped.sum((1, 3, 4))).float()
+    theta = (each if training else fixed.expand(6, 4)).view(6, 1, 4, 1, 1)
+    assert found.shape == x.shape and 0.1 < out.mean() < 0.9 and torch.equal((found >= theta).float(), out)
+    torch.testing.assert_close(found[1:], 0.5 * (found - theta * out)[:-1] + x[1:])
+
+
+def test_membranes_of_territories_have_the_neurons_shape() -> None:
+    torch.manual_seed(0)
+    layer = nn.Astrocytes(AMLIF(territory=True, mode="current"), nn.territories((2, 4, 4), 2), dt=1.0)
+    x = torch.rand(7, 3, 2, 4, 4)
+    found = nn.membranes(layer, x)[""]
+    assert found.shape == x.shape and torch.equal((found >= 1.0).float(), layer(x)[0])
+
+
+def test_a_branch_elm_takes_half_precision_and_refuses_to_be_in_it() -> None:
+    layer, before = nn.ELM(6, 2, 3, routing=nn.branch_windows(6, 2, 4), dt=1.0), torch.nn.Linear(6, 6)
+    x = torch.rand(8, 3, 6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out, _ = layer(before(x))
+    np.testing.assert_allclose(out.detach().float(), layer(before(x))[0].detach(), atol=0.05)
+    with pytest.raises(ValueError, match="ELM computes in float32 or float64 on the CPU, and its parameters are torch.bfl"):
+        layer.bfloat16()(x.bfloat16())
+
+
+def test_qcfs_takes_events() -> None:
+    events = datasets.make_events([0, 1500, 1600], [1, 2, 2], [0, 0, 0], [0, 0, 0])
+    batch = datasets.bin_events([events], datasets.Sensor(1, 4, 1), 1.0, steps=3)
+    assert torch.equal(nn.QCFS(levels=4, clip=4.0)(batch), nn.events.dense(batch))
+
+
+@pytest.mark.parametrize("kind", ["neuron", "mpbn"])
+def test_time_constants_of_a_recipe_go_with_the_channels_of_a_convolution(kind: str) -> None:
+    """Not with its columns, of which there may be as many."""
+    table = {"spacing": "log", "low": 5.0, "high": 500.0}
+    net = build([{"kind": "conv2d", "inputs": 2, "outputs": 4, "kernel": 1}, {"kind": kind, "features": 4, "tau": table}])
+    net[1].set_dt(1.0)
+    assert net[1].step_parameters()["decay"].shape == (4, 1, 1)
+    flat = build([{"kind": "conv2d", "inputs": 2, "outputs": 4, "kernel": 1}, {"kind": "flatten"},
+                  {"kind": "astrocytes", "neurons": 36, "size": 3, "tau": table}])
+    flat[2].set_dt(1.0)
+    assert flat[2].step_parameters()["decay"].shape == (36,)
+
+
+@pytest.mark.parametrize(("layer", "sentence"), [
+    ({"kind": "elm", "inputs": 3, "outputs": 2, "memories": 4, "synapses": 7}, "synapses is of branches: give branches, too"),
+    ({"kind": "elm", "inputs": 4, "outputs": 2, "memories": 4, "interleave": True}, "interleave is of branches: give branches"),
+    ({"kind": "astrocytes", "neurons": 4, "size": 2, "model": "lif"}, "model cannot be chosen"),
+    ({"kind": "td_bn1d", "features": -4}, "negative dimension")])
+def test_keys_of_a_recipe_that_count_nothing_are_refused(layer: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=rf"layer 0 \({layer['kind']}\): .*{sentence}"):
+        build([layer])
+
+
+@pytest.mark.parametrize("norm", [nn.MPBN(LIF(), 6), nn.BNTT1d(6, 20)], ids=["MPBN", "BNTT"])
+def test_a_norm_of_two_samples_can_be_forecast_and_trained(norm: torch.nn.Module) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), norm, nn.Linear(6, 2), nn.Readout())
+    assert forecast(net, recordings(), dt=1.0, steps=20, batch_size=2).samples == 2
+    history = fit(net, recordings(), dt=1.0, steps=20, batch_size=3, epochs=1, progress=False)
+    assert len(history.epochs) == 1
+
+
+@pytest.mark.parametrize("norm", [nn.MPBN(LIF(), 6), nn.BNTT1d(6, 20)], ids=["MPBN", "BNTT"])
+def test_a_last_batch_of_one_is_refused_before_anything_is_trained(norm: torch.nn.Module) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), norm, nn.Linear(6, 2), nn.Readout())
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    with pytest.raises(ValueError, match="with batch_size=11 the last batch of 12 recordings has only one: layer 2"):
+        fit(net, recordings(), dt=1.0, steps=20, batch_size=11, epochs=1, progress=False)
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
