@@ -49,7 +49,8 @@ def test_a_louder_or_fainter_copy_has_the_same_events(gain):
 
 def test_a_tilted_copy_has_almost_the_same_level():
     """A tilt of 12 dB over the mel scale: without step 3 levels would differ by 3 dB on average. What remains is the tilt
-    inside a filter, which weighs its own frequencies by at most 12 width / mel(3800) dB."""
+    inside a filter, which weighs its own frequencies by at most 12 width / mel(3800) dB, and what the tilt does to the
+    power of all channels together, which the mean over the active frames takes off but for its changes."""
     sound = SOUNDS[7].astype(np.float64)
     spectrum = np.fft.rfft(sound)
     place = module.mel(np.fft.rfftfreq(len(sound), 1 / 8000)) / module.mel(3800.0)
@@ -58,6 +59,27 @@ def test_a_tilted_copy_has_almost_the_same_level():
     both = (plain > 0.5) & (tilted > 0.5)
     assert both.mean() > 0.3
     assert np.abs(plain - tilted)[both].mean() * 50.0 < 12.0 * 150.0 / module.mel(3800.0) < 0.9
+
+
+def test_a_steady_hum_is_noise():
+    """A tone that comes and goes is heard, one at 300 Hz that was there all the time is not."""
+    t = np.arange(4800) / 8000.0
+    sound = np.concatenate([np.zeros(1200), tone(1500.0), np.zeros(1200)]) + 0.1 * np.sin(2 * np.pi * 300.0 * t)
+    low = [np.bincount(Cochlea(quiet=q).encode(sound, 8000)["x"], minlength=64)[:16].sum() for q in (0.05, 0.0)]
+    assert low[0] == 0 and low[1] > 50
+    assert len(Cochlea().encode(sound, 8000)) > 300
+
+
+def test_loudness_of_a_moment_is_taken_off():
+    """All channels rise and fall together by 12 dB, less than span: the drives near the tones do not. Between them, what the
+    modulation itself adds to a window's spectrum is seen."""
+    t = np.arange(6000) / 8000.0
+    chord = sum(np.sin(2 * np.pi * f * t + f) for f in (200.0, 500.0, 900.0, 1400.0, 2000.0, 2700.0))
+    swell = 10.0 ** (-6.0 * (1.0 - np.cos(2 * np.pi * 4.0 * t)) / 20.0)  # down to -12 dB, four times a second
+    ear = Cochlea(quiet=0.0, range=200.0, below=50.0)
+    plain, swollen = (ear.levels(s, 8000)[:, 20:-20] * 50.0 for s in (chord, chord * swell))
+    near = plain > 50.0
+    assert near.mean() > 0.4 and np.abs(plain - swollen)[near].max() < 0.5
 
 
 def test_silence_has_no_events():
@@ -110,7 +132,7 @@ def test_hair_cells_fire_where_their_equation_says():
 
 def test_the_bank_is_what_the_docstring_says():
     """Levels from the definition, in float64, one frame and channel at a time."""
-    cochlea, sound, rate = Cochlea(channels=9, step=5.0, colour=0.3), SOUNDS[2][:1501].astype(np.float64), 8000
+    cochlea, sound, rate = Cochlea(channels=9, step=5.0, quiet=0.1), SOUNDS[2][:1501].astype(np.float64), 8000
     x = np.concatenate([np.zeros(128), sound / np.abs(sound).max(), np.zeros(300)])
     frequency = np.arange(257) * rate / 512
     power = np.zeros((9, math.ceil(1501 / 40)))
@@ -119,13 +141,15 @@ def test_the_bank_is_what_the_docstring_says():
         for c, f in enumerate(cochlea.frequencies):
             w = np.maximum(0.0, 1.0 - np.abs(module.mel(frequency) - module.mel(f)) / cochlea.width)
             power[c, k] = (w / w.sum()) @ np.abs(spectrum) ** 2
-    level = 10 * np.log10(np.maximum(power / power.max(), 10.0 ** (-cochlea.range / 10.0)))
+    noise = np.sort(power, axis=1)[:, int(0.1 * power.shape[1])]
+    power = np.maximum(power - noise[:, None], 0.0)
+    level = np.maximum(10 * np.log10(power / power.max() + 1e-30), -cochlea.range)
     above = level + cochlea.range
-    total = 10 * np.log10(power.sum(0) + 1e-30)
-    active = np.flatnonzero(total >= total.max() - cochlea.span)
+    loudness = 10 * np.log10(power.sum(0) / power.sum(0).max() + 1e-30)
+    active = np.flatnonzero(loudness >= -cochlea.span)
+    level -= np.maximum(loudness, -cochlea.span)
     mean = level[:, active].mean(1)
-    line = np.polyval(np.polyfit(np.arange(9), mean, 1), np.arange(9))
-    left = level - (line + 0.3 * (mean - line))[:, None]
+    left = level - np.polyval(np.polyfit(np.arange(9), mean, 1), np.arange(9))[:, None]
     expected = np.maximum(0.0, np.minimum(1.0 + left / cochlea.below, above / cochlea.below))
     expected[:, :active[0]] = expected[:, active[-1] + 1:] = 0.0
     np.testing.assert_allclose(cochlea.levels(sound, rate), expected, atol=2e-4)
@@ -143,7 +167,8 @@ def test_long_sound_is_the_same_in_pieces(monkeypatch):
     ({"lowest": 0.0}, "lowest must be above 0, got 0.0"),
     ({"highest": 50.0}, "highest must be above lowest = 100 Hz, got 50.0"),
     ({"tau": math.nan}, "tau must be finite, got nan"),
-    ({"colour": 1.5}, "colour must lie from 0 to 1, got 1.5"),
+    ({"quiet": -0.1}, "quiet must be at least 0, got -0.1"),
+    ({"quiet": 1.0}, "quiet must be below 1, got 1.0"),
     ({"refractory": -1.0}, "refractory must be at least 0, got -1.0"),
     ({"step": 50.0}, "step and window must fulfil 0.01 <= step <= window <= 1000 ms, got 50.0 and 32.0"),
     ({"seed": -1}, "seed must be a whole number from 0, got -1"),
@@ -164,7 +189,7 @@ ROW = "audio must be one channel of sound, a row of integers or floats with at l
     (["a"], 8000, ROW + "shape (1,) of <U1"),
     (np.array([0.0, 1.0, math.nan]), 8000, "audio must be finite: sample 2 is not"),
     (np.array([math.inf, 1.0]), 8000, "audio must be finite: sample 0 is not"),
-    (np.ones(100), 4000, "rate must be at least 2 highest = 7600 samples a second, got 4000"),
+    (np.ones(100), 4000, "rate must be at least 2 highest = 6400 samples a second, got 4000"),
     (np.ones(100), math.nan, "rate must be finite, got nan"),
 ])
 def test_wrong_sound_is_named(sound, rate, sentence):

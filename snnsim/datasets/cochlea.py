@@ -47,17 +47,17 @@ class Cochlea:
     1. The sound, divided by its largest absolute value, is seen through a Hann window of `window` ms every `step` ms; frame
        k is centred at (k + 1/2) step and stands for the times from k step on.
     2. Channel c is a triangle on the mel scale, mel(f) = 2595 log10(1 + f / 700), `width` mel from its peak to its end, with
-       weights that add up to 1; the peaks are evenly spaced from `lowest` to `highest` Hz. E[c, k] is its power, and
-       L = max(10 log10(E / max E), -range) its level, dB.
-    3. Frames are active where the power of all channels together is at most `span` dB below the loudest frame's. m[c] is
-       the mean level of a channel over them, and a + b (c - mean c) the straight line through m by least squares. What is
-       left of the level is
+       weights that add up to 1; the peaks are evenly spaced from `lowest` to `highest` Hz. E[c, k] is its power less the
+       noise, which is the power that it exceeds in all but the share `quiet` of its frames, and at least 0;
+       L = max(10 log10(E / max E), -range) is its level, dB.
+    3. P[k], dB, is the power of all channels together in a frame, the loudest frame's being 0. Frames with P >= -span are
+       active. m[c] is the mean of L - P over them, and a + b (c - mean c) the straight line through m by least squares. So
 
-           D[c, k] = L[c, k] - a - b (c - mean c) - colour (m[c] - a - b (c - mean c))
+           D[c, k] = L[c, k] - max(P[k], -span) - a - b (c - mean c)
 
-       so loudness and spectral tilt go, and of the remaining colour of voice and microphone the share `colour`.
-    4. A hair cell is a leaky integrator that is driven from `below` dB below the mean level on, between the first and the
-       last active frame, and never by what is `range` dB below the loudest:
+       has neither the loudness of the voice, moment by moment, nor the tilt of its spectrum.
+    4. A hair cell is a leaky integrator that is driven where D is above -`below` dB, between the first and the last active
+       frame, and never by what is `range` dB below the loudest:
 
            I = drive max(0, min(1 + D / below, (L + range) / below))
            tau dv/dt = I - v;  fires at v >= theta[c], then v = 0 and stays there for `refractory` ms
@@ -72,12 +72,12 @@ class Cochlea:
 
     channels: int = 64
     lowest: float = 100.0
-    highest: float = 3800.0
-    width: float = 150.0
+    highest: float = 3200.0
+    width: float = 100.0
     window: float = 32.0
     step: float = 2.0
     span: float = 20.0
-    colour: float = 0.0
+    quiet: float = 0.05
     range: float = 50.0
     below: float = 10.0
     drive: float = 2.0
@@ -90,12 +90,12 @@ class Cochlea:
         object.__setattr__(self, "channels", whole("channels", self.channels, 2, 2**16))
         object.__setattr__(self, "seed", whole("seed", self.seed, 0))
         for f in fields(self):
-            if f.name not in ("channels", "seed", "colour", "refractory", "mismatch"):
+            if f.name not in ("channels", "seed", "quiet", "refractory", "mismatch"):
                 finite(f.name, getattr(self, f.name), above=0.0)
-        for name in ("colour", "refractory", "mismatch"):
+        for name in ("quiet", "refractory", "mismatch"):
             finite(name, getattr(self, name), at_least=0.0)
-        if self.colour > 1.0:
-            raise ValueError(f"colour must lie from 0 to 1, got {self.colour!r}")
+        if self.quiet >= 1.0:
+            raise ValueError(f"quiet must be below 1, got {self.quiet!r}")
         if self.highest <= self.lowest:
             raise ValueError(f"highest must be above lowest = {self.lowest:g} Hz, got {self.highest!r}")
         if not 0.01 <= self.step <= self.window <= 1000.0:
@@ -173,17 +173,24 @@ class Cochlea:
         return self._normalised(power)
 
     def _normalised(self, power: Floats) -> Floats:
-        """Steps 3 and 4 up to the drive."""
-        total = power.sum(0)
-        active = np.flatnonzero(total >= total.max() * 10.0 ** (-self.span / 10.0))
-        least = np.float32(10.0 ** (-self.range / 10.0))
-        level = 10.0 * np.log10(np.maximum(power / power.max(), least))
-        most = (level + np.float32(self.range)) / np.float32(self.below)
-        mean = level[:, active].mean(1, dtype=np.float64)
+        """Noise off, and steps 3 and 4 up to the drive."""
+        if self.quiet:
+            k = int(self.quiet * power.shape[1])
+            power = np.maximum(power - np.partition(power, k, axis=1)[:, k:k + 1], np.float32(0.0))
+        total, most = power.sum(0), power.max()
+        if most == 0.0:
+            return np.zeros_like(power)
+        loudness = total / total.max()
+        least = 10.0 ** (-self.span / 10.0)
+        active = np.flatnonzero(loudness >= least)
+        level = 10.0 * np.log10(np.maximum(power / most, np.float32(10.0 ** (-self.range / 10.0))))
+        cap = (level + np.float32(self.range)) / np.float32(self.below)
+        level -= 10.0 * np.log10(np.maximum(loudness, np.float32(least)))
         place = np.arange(self.channels) - 0.5 * (self.channels - 1)
+        mean = level[:, active].mean(1, dtype=np.float64)
         line = mean.mean() + place * ((place @ mean) / (place @ place))
-        level -= (line + self.colour * (mean - line)).astype(np.float32)[:, None]
-        driven = np.maximum(np.float32(0.0), np.minimum(1.0 + level / np.float32(self.below), most))
+        level -= line.astype(np.float32)[:, None]
+        driven = np.maximum(np.float32(0.0), np.minimum(1.0 + level / np.float32(self.below), cap))
         driven[:, :active[0]] = driven[:, active[-1] + 1:] = 0.0
         return np.asarray(driven, np.float32)
 
