@@ -78,6 +78,10 @@ def test_the_engine_equals_the_oracle() -> None:
         found = engine.run(network, events, **options).spikes["hidden"].dense()[:, 0]
         np.testing.assert_array_equal(found, wanted)
     assert 0 < wanted.sum() < wanted.size
+
+
+@pytest.mark.slow
+def test_a_simulation_equals_the_oracle() -> None:
     alone = Network((Population.of("a", (5,), WEBER, 1.0, initial={"v": 3.0}),), time=TimeBase(1.0),
                     synapses=(Synapses("a", "a", AllToAll(), 0.5, 1.0),))
     simulated = Simulation(alone, precision="double", record=["a"]).run(12.0).spikes["a"]
