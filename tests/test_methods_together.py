@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import snnsim.nn as nn
 from snnsim import datasets
+from snnsim.cli.training import train_seed
 from snnsim.neurons import AMLIF, LIF
-from snnsim.train import build, fit, forecast
+from snnsim.train import Recipe, build, fit, forecast
 from tests.test_delays_training import recordings
 
 
@@ -100,3 +104,30 @@ def test_a_last_batch_of_one_is_refused_before_anything_is_trained(norm: torch.n
     with pytest.raises(ValueError, match="with batch_size=11 the last batch of 12 recordings has only one: layer 2"):
         fit(net, recordings(), dt=1.0, steps=20, batch_size=11, epochs=1, progress=False)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def recipe(norm: str = "batch_norm1d", **neuron: object) -> Recipe:
+    steps = {"steps": 20} if norm in ("bntt1d", "tebn1d") else {}
+    return Recipe.from_dict({
+        "data": {"name": "digits-events", "dt": 1.0, "steps": 20, "validation": 0.0}, "train": {"epochs": 1, "batch_size": 4},
+        "layer": [{"kind": "flatten"}, {"kind": "linear", "inputs": 4, "outputs": 6}, {"kind": norm, "features": 6, **steps},
+                  {"kind": "neuron", **neuron}, {"kind": "linear", "inputs": 6, "outputs": 2}, {"kind": "readout"}]})
+
+
+def test_a_checkpoint_of_another_recipe_is_not_continued(tmp_path: Path) -> None:
+    """Nets of the same weights that are other nets, such as soft reset and the rectifier, and other data."""
+    data, first = (recordings(), recordings()), recipe(reset="soft")
+    train_seed(first, 0, tmp_path, data, progress=False)
+    train_seed(first, 0, tmp_path, data, progress=False)  # the same goes on
+    with pytest.raises(ValueError, match="belongs to a run with another net: delete it"):
+        train_seed(recipe(model="mpr"), 0, tmp_path, data, progress=False)
+    with pytest.raises(ValueError, match="belongs to a run with another data: delete it"):
+        train_seed(replace(first, data=replace(first.data, options={"speaker": "theo"})), 0, tmp_path, data, progress=False)
+    train_seed(recipe(model="mpr"), 0, tmp_path, data, restart=True, progress=False)
+
+
+@pytest.mark.parametrize("norm", ["bntt1d", "tebn1d"])
+def test_a_norm_that_cannot_be_lowered_once_trained_is_refused_before(norm: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="layer 2 .* cannot be lowered once it is trained, as it differs from step to step"):
+        train_seed(recipe(norm), 0, tmp_path, (recordings(), recordings()), progress=False)
+    assert not list(tmp_path.iterdir())
