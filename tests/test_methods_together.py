@@ -131,3 +131,12 @@ def test_a_norm_that_cannot_be_lowered_once_trained_is_refused_before(norm: str,
     with pytest.raises(ValueError, match="layer 2 .* cannot be lowered once it is trained, as it differs from step to step"):
         train_seed(recipe(norm), 0, tmp_path, (recordings(), recordings()), progress=False)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("layer", [nn.DelayLinear(6, 4, 8), nn.Delay(6, 8)], ids=["DelayLinear", "Delay"])
+def test_delays_that_are_no_numbers_are_refused(layer: nn.DelayLinear | nn.Delay, training: bool) -> None:
+    """A kernel would take them for places in memory."""
+    layer.train(training).delay.data.view(-1)[2] = float("nan")
+    with pytest.raises(ValueError, match="the delays hold NaN or infinity"):
+        layer((torch.rand(15, 2, 6) < 0.15).float())
