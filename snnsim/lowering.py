@@ -268,6 +268,9 @@ class _Walk:
         self.maps, self.bias, self.factor = [], None, np.ones(())
 
     def finish(self) -> str:
+        if self.waiting is not None:
+            raise ValueError(f"the net ends in {self.last}, which cannot be lowered there: delays of axons must go into a "
+                             "Linear or DelayLinear")
         if len(self.populations) == 1 or self.maps:
             raise ValueError("the net must end in a layer of neurons, such as snnsim.nn.Readout()")
         return self.populations[-1].name

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import snnsim.nn as nn
-from snnsim import datasets
+from snnsim import TimeBase, datasets, lower
 from snnsim.cli.training import train_seed
 from snnsim.neurons import AMLIF, LIF
 from snnsim.train import Recipe, build, fit, forecast
@@ -140,3 +140,9 @@ def test_delays_that_are_no_numbers_are_refused(layer: nn.DelayLinear | nn.Delay
     layer.train(training).delay.data.view(-1)[2] = float("nan")
     with pytest.raises(ValueError, match="the delays hold NaN or infinity"):
         layer((torch.rand(15, 2, 6) < 0.15).float())
+
+
+def test_a_delay_at_the_end_of_a_net_is_not_left_out() -> None:
+    net = nn.Sequential(nn.Linear(6, 4), nn.Neuron(LIF(), dt=1.0), nn.Delay(4, 3))
+    with pytest.raises(ValueError, match=r"the net ends in layer 2 \(Delay\), which cannot be lowered there: delays of axons"):
+        lower(net, time=TimeBase(1.0), input_shape=(6,))
