@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,3 +147,13 @@ def test_a_delay_at_the_end_of_a_net_is_not_left_out() -> None:
     net = nn.Sequential(nn.Linear(6, 4), nn.Neuron(LIF(), dt=1.0), nn.Delay(4, 3))
     with pytest.raises(ValueError, match=r"the net ends in layer 2 \(Delay\), which cannot be lowered there: delays of axons"):
         lower(net, time=TimeBase(1.0), input_shape=(6,))
+
+
+def test_an_annealed_surrogate_goes_to_another_process() -> None:
+    """As spawned ones take their net: pickled."""
+    layer = nn.Neuron(LIF(), surrogate="reste_annealed", width=0.7)
+    other = pickle.loads(pickle.dumps(layer))  # noqa: S301  # our own, made a moment ago
+    for epoch in range(3):
+        layer.anneal(epoch, 3)
+        other.anneal(epoch, 3)
+        assert other.surrogate.width == 0.7 and other.surrogate.slope(0.3, 0.7) == layer.surrogate.slope(0.3, 0.7)

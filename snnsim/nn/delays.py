@@ -91,7 +91,8 @@ class _Delays(Stateful):
 
     def settle(self) -> None:
         """Round the delays for good, so that weights trained from here on learn what evaluation computes: a tap of the width
-        0.5 holds at most 0.79 of a weight, the one of evaluation all of it."""
+        0.5 holds at most 0.79 of a weight, the one of evaluation all of it. No part of a state_dict: a layer that loads one is
+        to be told again."""
         with torch.no_grad():
             self.delay.copy_(self.steps())
         self.learn = False
