@@ -157,3 +157,23 @@ def test_an_annealed_surrogate_goes_to_another_process() -> None:
         layer.anneal(epoch, 3)
         other.anneal(epoch, 3)
         assert other.surrogate.width == 0.7 and other.surrogate.slope(0.3, 0.7) == layer.surrogate.slope(0.3, 0.7)
+
+
+def test_binary_weights_are_binary_in_evaluation_and_in_a_network_whatever_the_stage() -> None:
+    """`fit` may keep an epoch of the first stage, and may be told of too few epochs to leave it."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.biper(nn.Linear(5, 4)), nn.Readout(dt=1.0))
+    scale = net[0].parametrizations.weight[0].scale.detach()[:, None].expand(4, 5)
+    assert not torch.allclose(net[0].weight.abs(), scale)
+    network = lower(net, time=TimeBase(1.0), input_shape=(5,))
+    assert all(m.training for m in net.modules())
+    net.eval()
+    assert torch.equal(net[0].weight.abs(), scale)
+    np.testing.assert_array_equal(network.projections[0].maps[0].weight, net[0].weight.detach())
+
+
+def test_shares_above_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="switch must be a share of the epochs, at most 1, got 2.0"):
+        nn.biper(nn.Linear(3, 3), switch=2.0)
+    with pytest.raises(ValueError, match="momentum must lie from 0 to 1, or be None, got 3.0"):
+        nn.MPBN(LIF(), 4, momentum=3.0)
