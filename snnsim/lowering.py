@@ -48,9 +48,14 @@ def lower(net: torch.nn.Module, *, time: TimeBase | None = None, input_shape: Se
     if time is None or shape is None:
         raise ValueError("lower needs time=TimeBase(dt=...) and input_shape=(channels, height, width): the net was not "
                          "trained by fit, which would have told")
-    walk = _Walk(tuple(int(n) for n in shape), average_steps)
-    for name, module in net.named_children():
-        walk.visit(name, module)
+    walk, training = _Walk(tuple(int(n) for n in shape), average_steps), [m for m in net.modules() if m.training]
+    net.eval()  # weights may be others in training
+    try:
+        for name, module in net.named_children():
+            walk.visit(name, module)
+    finally:
+        for m in training:
+            m.training = True
     output = walk.finish()
     return Network(tuple(walk.populations), tuple(walk.projections), time, output,
                    "count" if walk.populations[-1].rule.fires else "membrane", tuple(walk.notes),  # type: ignore[union-attr]
@@ -268,6 +273,9 @@ class _Walk:
         self.maps, self.bias, self.factor = [], None, np.ones(())
 
     def finish(self) -> str:
+        if self.waiting is not None:
+            raise ValueError(f"the net ends in {self.last}, which cannot be lowered there: delays of axons must go into a "
+                             "Linear or DelayLinear")
         if len(self.populations) == 1 or self.maps:
             raise ValueError("the net must end in a layer of neurons, such as snnsim.nn.Readout()")
         return self.populations[-1].name

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import snnsim.nn as nn
-from snnsim import datasets
+from snnsim import TimeBase, datasets, lower
+from snnsim.cli.training import train_seed
 from snnsim.neurons import AMLIF, LIF
-from snnsim.train import build, fit, forecast
+from snnsim.train import Recipe, build, fit, forecast
 from tests.test_delays_training import recordings
 
 
@@ -100,3 +105,75 @@ def test_a_last_batch_of_one_is_refused_before_anything_is_trained(norm: torch.n
     with pytest.raises(ValueError, match="with batch_size=11 the last batch of 12 recordings has only one: layer 2"):
         fit(net, recordings(), dt=1.0, steps=20, batch_size=11, epochs=1, progress=False)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def recipe(norm: str = "batch_norm1d", **neuron: object) -> Recipe:
+    steps = {"steps": 20} if norm in ("bntt1d", "tebn1d") else {}
+    return Recipe.from_dict({
+        "data": {"name": "digits-events", "dt": 1.0, "steps": 20, "validation": 0.0}, "train": {"epochs": 1, "batch_size": 4},
+        "layer": [{"kind": "flatten"}, {"kind": "linear", "inputs": 4, "outputs": 6}, {"kind": norm, "features": 6, **steps},
+                  {"kind": "neuron", **neuron}, {"kind": "linear", "inputs": 6, "outputs": 2}, {"kind": "readout"}]})
+
+
+def test_a_checkpoint_of_another_recipe_is_not_continued(tmp_path: Path) -> None:
+    """Nets of the same weights that are other nets, such as soft reset and the rectifier, and other data."""
+    data, first = (recordings(), recordings()), recipe(reset="soft")
+    train_seed(first, 0, tmp_path, data, progress=False)
+    train_seed(first, 0, tmp_path, data, progress=False)  # the same goes on
+    with pytest.raises(ValueError, match="belongs to a run with another net: delete it"):
+        train_seed(recipe(model="mpr"), 0, tmp_path, data, progress=False)
+    with pytest.raises(ValueError, match="belongs to a run with another data: delete it"):
+        train_seed(replace(first, data=replace(first.data, options={"speaker": "theo"})), 0, tmp_path, data, progress=False)
+    train_seed(recipe(model="mpr"), 0, tmp_path, data, restart=True, progress=False)
+
+
+@pytest.mark.parametrize("norm", ["bntt1d", "tebn1d"])
+def test_a_norm_that_cannot_be_lowered_once_trained_is_refused_before(norm: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="layer 2 .* cannot be lowered once it is trained, as it differs from step to step"):
+        train_seed(recipe(norm), 0, tmp_path, (recordings(), recordings()), progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("layer", [nn.DelayLinear(6, 4, 8), nn.Delay(6, 8)], ids=["DelayLinear", "Delay"])
+def test_delays_that_are_no_numbers_are_refused(layer: nn.DelayLinear | nn.Delay, training: bool) -> None:
+    """A kernel would take them for places in memory."""
+    layer.train(training).delay.data.view(-1)[2] = float("nan")
+    with pytest.raises(ValueError, match="the delays hold NaN or infinity"):
+        layer((torch.rand(15, 2, 6) < 0.15).float())
+
+
+def test_a_delay_at_the_end_of_a_net_is_not_left_out() -> None:
+    net = nn.Sequential(nn.Linear(6, 4), nn.Neuron(LIF(), dt=1.0), nn.Delay(4, 3))
+    with pytest.raises(ValueError, match=r"the net ends in layer 2 \(Delay\), which cannot be lowered there: delays of axons"):
+        lower(net, time=TimeBase(1.0), input_shape=(6,))
+
+
+def test_an_annealed_surrogate_goes_to_another_process() -> None:
+    """As spawned ones take their net: pickled."""
+    layer = nn.Neuron(LIF(), surrogate="reste_annealed", width=0.7)
+    other = pickle.loads(pickle.dumps(layer))  # noqa: S301  # our own, made a moment ago
+    for epoch in range(3):
+        layer.anneal(epoch, 3)
+        other.anneal(epoch, 3)
+        assert other.surrogate.width == 0.7 and other.surrogate.slope(0.3, 0.7) == layer.surrogate.slope(0.3, 0.7)
+
+
+def test_binary_weights_are_binary_in_evaluation_and_in_a_network_whatever_the_stage() -> None:
+    """`fit` may keep an epoch of the first stage, and may be told of too few epochs to leave it."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.biper(nn.Linear(5, 4)), nn.Readout(dt=1.0))
+    scale = net[0].parametrizations.weight[0].scale.detach()[:, None].expand(4, 5)
+    assert not torch.allclose(net[0].weight.abs(), scale)
+    network = lower(net, time=TimeBase(1.0), input_shape=(5,))
+    assert all(m.training for m in net.modules())
+    net.eval()
+    assert torch.equal(net[0].weight.abs(), scale)
+    np.testing.assert_array_equal(network.projections[0].maps[0].weight, net[0].weight.detach())
+
+
+def test_shares_above_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="switch must be a share of the epochs, at most 1, got 2.0"):
+        nn.biper(nn.Linear(3, 3), switch=2.0)
+    with pytest.raises(ValueError, match="momentum must lie from 0 to 1, or be None, got 3.0"):
+        nn.MPBN(LIF(), 4, momentum=3.0)

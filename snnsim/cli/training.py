@@ -17,6 +17,7 @@ from snnsim.files import replacing
 from snnsim.lowering import lower
 from snnsim.network import Network, TimeBase
 from snnsim.network_file import save_network
+from snnsim.nn import BNTT1d, BNTT2d, TEBN1d, TEBN2d
 from snnsim.train import Evaluation, History, Recipe, build, evaluate, fit, hidden_layers, prepare, processes
 
 
@@ -53,10 +54,16 @@ def train_seed(recipe: Recipe, seed: int, out: Path, data: tuple[EventDataset, E
     net = build(recipe.layers)
     prepare(net, train, TimeBase(recipe.data.dt))
     lower(net)  # what cannot be lowered is refused now, not after the training
+    for name, module in net.named_modules():
+        if isinstance(module, (BNTT1d, BNTT2d, TEBN1d, TEBN2d)) and module.steps > 1:  # they are still alike at all steps
+            raise ValueError(f"layer {name} ({type(module).__name__}) cannot be lowered once it is trained, as it differs from "
+                             "step to step: take batch_norm or td_bn, or train it with snnsim.train.fit")
     options = asdict(replace(recipe.train, seed=seed, epochs=recipe.train.epochs if epochs is None else epochs))
     augment = Augment(**recipe.data.augment) if recipe.data.augment else None  # type: ignore[arg-type]  # checked by it
     history = fit(net, train, dt=recipe.data.dt, steps=recipe.data.steps, clip=recipe.data.clip, augment=augment,
-                  validation=validation if len(validation) else None, checkpoint=checkpoint, progress=progress, **options)
+                  validation=validation if len(validation) else None, checkpoint=checkpoint,
+                  checkpoint_of=_plain({"data": asdict(recipe.data), "net": [dict(x) for x in recipe.layers]}),
+                  progress=progress, **options)
     evaluation = evaluate(net, data[1], net.time, steps=recipe.train.chunk, shared=True)  # type: ignore[arg-type]  # fit has set it
     network = lower(net)
     names = tuple(p.name for p in network.populations[1:] if p.rule is not None and p.rule.fires)

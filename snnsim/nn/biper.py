@@ -38,6 +38,8 @@ class BiPer(torch.nn.Module):
         first stage:   alpha sin(w0 w);   second stage:   alpha sign(sin(w0 w))
         in both        d / dw = alpha w0 cos(w0 w): the sign passes the gradient as it is
 
+    In evaluation weights are binary in both stages, so that what is validated, kept and lowered is the net that is wanted.
+
     frequency: w0, 20 in the paper. switch: the share of the epochs after which `fit` goes to the second stage, two thirds in
     the paper; 0 is binary from the start. In a loop of your own call `anneal` before each epoch. The stage is a buffer, so that
     it is kept with the weights. `scale`: alpha, a Parameter, from 0 to 1 at the start. sign(0) is 1.
@@ -51,6 +53,8 @@ class BiPer(torch.nn.Module):
         super().__init__()
         finite("frequency", frequency, above=0.0)
         finite("switch", switch, at_least=0.0)
+        if switch > 1.0:
+            raise ValueError(f"switch must be a share of the epochs, at most 1, got {switch!r}")
         self.frequency, self.switch = float(frequency), float(switch)
         self.scale = torch.nn.Parameter(torch.rand(outputs))
         self.register_buffer("stage", torch.tensor(1 if switch > 0.0 else 2))
@@ -61,7 +65,7 @@ class BiPer(torch.nn.Module):
 
     def forward(self, w: torch.Tensor) -> torch.Tensor:
         wave = torch.sin(self.frequency * w)
-        if int(self.stage) == 2:
+        if int(self.stage) == 2 or not self.training:
             wave = _Sign.apply(wave)  # type: ignore[no-untyped-call]
         return wave * self.scale.reshape(-1, *[1] * (w.ndim - 1))
 

@@ -95,18 +95,25 @@ class _Delays(Stateful):
 
     def settle(self) -> None:
         """Round the delays for good, so that weights trained from here on learn what evaluation computes: a tap of the width
-        0.5 holds at most 0.79 of a weight, the one of evaluation all of it."""
+        0.5 holds at most 0.79 of a weight, the one of evaluation all of it. No part of a state_dict: a layer that loads one is
+        to be told again."""
         with torch.no_grad():
             self.delay.copy_(self.steps())
         self.learn = False
 
     def steps(self) -> torch.Tensor:
         """The delays as evaluation and a Network have them: int32, whole steps."""
-        return self.delay.detach().round().clamp(0, self.length - 1).to(torch.int32)
+        return self.known().detach().round().clamp(0, self.length - 1).to(torch.int32)
+
+    def known(self) -> torch.Tensor:
+        """The delays. ValueError where one is no number: kernels would write anywhere."""
+        if not self.delay.is_cuda and not bool(torch.isfinite(self.delay.detach()).all()):
+            raise ValueError("the delays hold NaN or infinity: lower the learning rate, or their rate")
+        return self.delay
 
     def runs(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self.training and self.learn:
-            return windows(weight, self.delay.to(weight.dtype), self.sigma, self.length)
+            return windows(weight, self.known().to(weight.dtype), self.sigma, self.length)
         return self.steps(), functional.pad(weight[..., None], (0, taps.WIDTH - 1))
 
     def joined(self, x: Any, state: Sequence[torch.Tensor] | None) -> tuple[Any, int, tuple[torch.Tensor]]:
@@ -147,7 +154,7 @@ class DelayLinear(_Delays):
     In training all taps that matter to rounding are used; in evaluation each delay is rounded to whole steps. On the CPU the
     cost goes with spikes; the gradient of the input goes through frequencies, as everything does for dense inputs and on CUDA.
 
-    Errors: ValueError for sizes, inputs or a state that do not fit.
+    Errors: ValueError for sizes, inputs or a state that do not fit, and for delays that have become NaN.
     """
 
     def __init__(self, in_features: int, out_features: int, length: int, bias: bool = True, *, learn: bool = True,
@@ -208,7 +215,7 @@ class Delay(_Delays):
         x, before, after = self.joined(x, state)
         x = _dense(x)
         if self.training and self.learn:
-            k = kernel(torch.ones_like(self.delay), self.delay, self.sigma, self.length)
+            k = kernel(torch.ones_like(self.delay), self.known(), self.sigma, self.length)
         else:
             k = functional.one_hot(self.steps().long(), self.length)
         return channels(x, k.to(x.dtype))[before:], after

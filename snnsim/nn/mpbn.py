@@ -64,6 +64,8 @@ class MPBN(Neuron):
                              f"positive, got {features!r}")
         if momentum is not None:
             finite("momentum", momentum, at_least=0.0)
+            if momentum > 1.0:
+                raise ValueError(f"momentum must lie from 0 to 1, or be None, got {momentum!r}")
         finite("eps", eps, above=0.0)
         self.per, self.recursion, self.momentum, self.eps = per, recursion, momentum, eps
         size = math.prod(self.features)  # flat, so that who decays weights by their dimensions leaves a norm alone

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from snnsim.rule import exp, finite, replayed, where
@@ -103,8 +103,12 @@ def reste(o: float = 3.0, t: float = 1.5, *, anneal: bool = False) -> Surrogate:
     finite("o", o, at_least=1.0)
     finite("t", t, above=LINEAR)
     if anneal:
-        return replace(reste(1.0, t), schedule=lambda share: reste(round(16 * reste_exponent(share, 1.0, o)) / 16, t))
+        return replace(reste(1.0, t), schedule=partial(_annealed, o, t))
     return _reste(float(o), float(t))
+
+
+def _annealed(o: float, t: float, share: float) -> Surrogate:
+    return reste(round(16 * reste_exponent(share, 1.0, o)) / 16, t)
 
 
 @cache
@@ -141,9 +145,12 @@ def surrogate_of(surrogate: str | Surrogate, width: float | None = None) -> Surr
         raise TypeError(f"surrogate must be a name or an snnsim.nn.Surrogate, got {type(surrogate).__name__}")
     if width is None:
         return surrogate
-    schedule = surrogate.schedule
-    later = None if schedule is None else lambda share: replace(schedule(share), width=width)
+    later = None if surrogate.schedule is None else partial(_of_width, surrogate.schedule, width)
     return Surrogate(surrogate.slope, width, later)
+
+
+def _of_width(schedule: Callable[[float], Surrogate], width: float, share: float) -> Surrogate:
+    return replace(schedule(share), width=width)
 
 
 def estimating_error(x: Any, o: float, t: float = 1.5) -> float:

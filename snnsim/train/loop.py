@@ -6,10 +6,11 @@ and the dropout masks. So a resumed run needs no generator state, and draws what
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time as clock
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -35,15 +36,16 @@ from snnsim.train.schedule import strength
 def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | None = None, clip: bool = False,
         validation: EventDataset | None = None, augment: Augment | None = None,
         checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 30.0,
-        progress: bool | None = None, **options: Any) -> History:
+        checkpoint_of: Mapping[str, Any] | None = None, progress: bool | None = None, **options: Any) -> History:
     """Train the net on the recordings; afterwards it holds the chosen weights and is in evaluation mode.
 
     dt: ms a step; steps: None for as many as the longest recording needs; clip: several events of a pixel in a step
     count once. validation: a split to choose the epoch by, with the lowest loss, which tells more than the accuracy of
     a few recordings; without it the last epoch is kept. augment: applied to the training events, seeded. checkpoint: a
     file that is written at least every checkpoint_seconds and after each epoch; when it exists the run continues from
-    it, and the weights come out bit for bit as if it had never stopped. options: the fields of `TrainRecipe` (epochs,
-    batch_size, learning_rate, ...).
+    it, and the weights come out bit for bit as if it had never stopped. checkpoint_of: what else it belongs to, such as how the
+    net was built and from what data, by name, as JSON can hold it: one that belongs to something else is refused. options:
+    the fields of `TrainRecipe` (epochs, batch_size, learning_rate, ...).
 
     Where torch.distributed is initialised, all processes must call it with the same arguments: each computes its part of
     every batch, and all come to the same weights, those of one process but for rounding. The first writes the checkpoint.
@@ -59,7 +61,7 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     processes.agree("their options or data: start all with the same", recipe, time, train.labels.tobytes())
     processes.share_weights(net)
     needed = memory.check(net, train, time, recipe, place()[1], processes.beside())
-    run = Run(net, recipe, time, checkpoint)
+    run = Run(net, recipe, time, checkpoint, checkpoint_of)
     processes.agree("the checkpoint that they read: put it where all can read it", run.epoch, run.batch, run.step)
     with bar(recipe.epochs * run.batches(train), "training", progress if processes.first() else False) as line:
         line.advance(run.position(train))
@@ -129,8 +131,9 @@ class Run:
     """The state of a training run: what a checkpoint holds."""
 
     def __init__(self, net: torch.nn.Module, recipe: TrainRecipe, time: TimeBase,
-                 checkpoint: str | os.PathLike[str] | None) -> None:
+                 checkpoint: str | os.PathLike[str] | None, of: Mapping[str, Any] | None = None) -> None:
         self.net, self.recipe, self.time, self.path = net, recipe, time, checkpoint
+        self.of = json.loads(json.dumps(of or {}))
         self.optimizer = torch.optim.AdamW(parameter_groups(net, recipe.weight_decay), lr=recipe.learning_rate)
         self.average = {k: v.clone() for k, v in net.state_dict().items()} if recipe.average else {}
         self.kept = {k: v.clone() for k, v in net.state_dict().items()}
@@ -272,7 +275,7 @@ class Run:
         files.write(self.path, tensors, {
             "epoch": self.epoch, "batch": self.batch, "step": self.step, "seen": self.seen, "correct": self.correct,
             "loss": self.loss, "penalty": self.penalty, "seconds": self.seconds,
-            "recipe": asdict(self.recipe), "time": asdict(self.time),
+            "recipe": asdict(self.recipe), "time": asdict(self.time), "of": self.of,
             "history": self.history.to_dict()})
         self.saved = clock.monotonic()
 
@@ -282,6 +285,10 @@ class Run:
         if d["recipe"] != asdict(self.recipe) or d["time"] != asdict(self.time):
             raise ValueError(f"{self.path} belongs to a run with other settings ({d['recipe']}, {d['time']}): "
                              "delete it, or continue with the same settings")
+        other = [k for k in self.of if d.get("of") and d["of"].get(k) != self.of[k]]
+        if other:
+            raise ValueError(f"{self.path} belongs to a run with another {' and another '.join(other)}: delete it, or choose "
+                             "another folder, or continue with the same")
         try:
             self.net.load_state_dict(_part(tensors, "net."))
         except RuntimeError as e:
