@@ -3,9 +3,10 @@
 Sources: the mel scale, Stevens, Volkmann, Newman: A scale for the measurement of the psychological magnitude pitch, J.
 Acoust. Soc. Am. 8:185 (1937), in the formula of O'Shaughnessy: Speech communication (1987); the mean level of a channel as
 what a microphone adds, Atal: Effectiveness of linear prediction characteristics of the speech wave for automatic speaker
-identification and verification, J. Acoust. Soc. Am. 55:1304 (1974). Digits as spikes of a model of the inner ear: Cramer,
-Stradmann, Schemmel, Zenke: The Heidelberg spiking data sets, IEEE Trans. Neural Netw. Learn. Syst. 33:2744 (2022); theirs
-is a hydrodynamic basilar membrane and bushy cells. Everything else here is our own.
+identification and verification, J. Acoust. Soc. Am. 55:1304 (1974); noise as what a channel seldom falls below, Martin:
+Spectral subtraction based on minimum statistics, EUSIPCO (1994), who took the minimum of the smoothed power. Digits as
+spikes of a model of the inner ear: Cramer, Stradmann, Schemmel, Zenke: The Heidelberg spiking data sets, IEEE Trans. Neural
+Netw. Learn. Syst. 33:2744 (2022); theirs is a hydrodynamic basilar membrane and bushy cells. Everything else here is our own.
 """
 
 from __future__ import annotations
