@@ -3,9 +3,10 @@
 Sources: the mel scale, Stevens, Volkmann, Newman: A scale for the measurement of the psychological magnitude pitch, J.
 Acoust. Soc. Am. 8:185 (1937), in the formula of O'Shaughnessy: Speech communication (1987); the mean level of a channel as
 what a microphone adds, Atal: Effectiveness of linear prediction characteristics of the speech wave for automatic speaker
-identification and verification, J. Acoust. Soc. Am. 55:1304 (1974). Digits as spikes of a model of the inner ear: Cramer,
-Stradmann, Schemmel, Zenke: The Heidelberg spiking data sets, IEEE Trans. Neural Netw. Learn. Syst. 33:2744 (2022); theirs
-is a hydrodynamic basilar membrane and bushy cells. Everything else here is our own.
+identification and verification, J. Acoust. Soc. Am. 55:1304 (1974); noise as what a channel seldom falls below, Martin:
+Spectral subtraction based on minimum statistics, EUSIPCO (1994), who took the minimum of the smoothed power. Digits as
+spikes of a model of the inner ear: Cramer, Stradmann, Schemmel, Zenke: The Heidelberg spiking data sets, IEEE Trans. Neural
+Netw. Learn. Syst. 33:2744 (2022); theirs is a hydrodynamic basilar membrane and bushy cells. Everything else here is our own.
 """
 
 from __future__ import annotations
@@ -65,9 +66,6 @@ class Cochlea:
        at the microsecond of the crossing, which is solved for. theta[c] = 1 + mismatch N(0, 1), at least 0.1, the same in
        all recordings; v starts uniform in [0, 1), or below theta[c], other values in each recording.
 
-    With a `duration`, what lies between these two frames is stretched to it, linear between frames, and nothing else is left:
-    so the pace of the voice goes, too, and the first active frame is at 0. Otherwise times are those of the recording.
-
     Times in ms and frequencies in Hz. Everything random is a function of the seed and the sample's number. Sound that is
     zero throughout has no events; sound that is faint throughout is encoded as the same sound louder, so noise alone is, too.
     Errors: ValueError that names the argument.
@@ -87,19 +85,16 @@ class Cochlea:
     tau: float = 10.0
     refractory: float = 1.0
     mismatch: float = 0.05
-    duration: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", whole("channels", self.channels, 2, 2**16))
         object.__setattr__(self, "seed", whole("seed", self.seed, 0))
         for f in fields(self):
-            if f.name not in ("channels", "seed", "quiet", "refractory", "mismatch", "duration"):
+            if f.name not in ("channels", "seed", "quiet", "refractory", "mismatch"):
                 finite(f.name, getattr(self, f.name), above=0.0)
         for name in ("quiet", "refractory", "mismatch"):
             finite(name, getattr(self, name), at_least=0.0)
-        if self.duration is not None and finite("duration", self.duration, above=0.0) < self.step:
-            raise ValueError(f"duration must be at least step = {self.step:g} ms, got {self.duration!r}")
         if self.quiet >= 1.0:
             raise ValueError(f"quiet must be below 1, got {self.quiet!r}")
         if self.highest <= self.lowest:
@@ -197,25 +192,15 @@ class Cochlea:
         line = mean.mean() + place * ((place @ mean) / (place @ place))
         level -= line.astype(np.float32)[:, None]
         driven = np.maximum(np.float32(0.0), np.minimum(1.0 + level / np.float32(self.below), cap))
-        if self.duration is not None:
-            return self._stretched(driven[:, active[0]:active[-1] + 1], self.duration)
         driven[:, :active[0]] = driven[:, active[-1] + 1:] = 0.0
         return np.asarray(driven, np.float32)
-
-    def _stretched(self, driven: Floats, duration: float) -> Floats:
-        """To a whole number of frames, at least `duration`: a frame's middle is where it was, as a share of the whole."""
-        count, wanted = driven.shape[1], math.ceil(duration / self.step)
-        place = np.clip((np.arange(wanted) + 0.5) * self.step * count / duration - 0.5, 0.0, count - 1.0)
-        before = place.astype(np.int64)
-        after, share = np.minimum(before + 1, count - 1), (place - before).astype(np.float32)
-        return np.asarray(driven[:, before] * (np.float32(1.0) - share) + driven[:, after] * share, np.float32)
 
     def _encode(self, audio: NDArray[np.float64], bank: Bank, rate: float, sample: int) -> Events:
         level = self._levels(audio, bank, rate)
         theta = np.maximum(0.1, 1.0 + self.mismatch * np.random.default_rng(self.seed).standard_normal(self.channels))
         key = np.random.SeedSequence(self.seed, spawn_key=(whole("sample", sample, 0),))
         phase = np.random.default_rng(key).random(self.channels) * np.minimum(1.0, theta)
-        end = len(audio) / rate * 1000.0 if self.duration is None else self.duration
+        end = min(level.shape[1] * self.step, len(audio) / rate * 1000.0)
         keys, count = np.empty(int(0.25 * end * self.channels) + 1024, np.int64), 0  # 250 Hz a cell: seldom too few
         while True:
             count = _fire(level, self.drive, theta, phase, self.step, end, self.tau, self.refractory, keys)
