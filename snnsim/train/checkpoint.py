@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from snnsim.files import replacing
 
@@ -25,7 +25,8 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor], dat
     """Write tensors by name and JSON data; an existing file is replaced only when the new one is on disk."""
     held = {name: t.detach().contiguous().clone() for name, t in tensors.items()}
     with replacing(path) as temporary:
-        save_file(held, temporary, {KEY: json.dumps({"schema": SCHEMA, **data})})
+        # not save_file, which has a temporary file of its own beside it, whose name a kill would leave and nobody know
+        temporary.write_bytes(save(held, {KEY: json.dumps({"schema": SCHEMA, **data})}))
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
