@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -70,11 +71,12 @@ def net(kind: str, hidden: int = 256) -> nn.Sequential:
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of a process is read from Linux's /proc")
 @pytest.mark.parametrize(("kind", "steps", "samples", "options"), [
     ("dense", 1000, 64, {}), ("recurrent", 500, 64, {}), ("conv", 16, 128, {}),
-    ("recurrent", 4000, 32, {"truncate_steps": 200})])
+    ("recurrent", 4000, 96, {"truncate_steps": 200})])
 def test_forecast_is_within_fifteen_percent(kind: str, steps: int, samples: int, options: dict[str, int]) -> None:
     text = "import torch\ntorch.set_num_threads(1)\n" + RUN
+    # pages of 2 MiB come as the system has them to give, and a peak with them varies by a fifth from run to run
     out = subprocess.run([sys.executable, "-c", text, json.dumps([kind, steps, samples, options])], text=True,
-                         capture_output=True, check=True).stdout
+                         capture_output=True, check=True, env={**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}).stdout
     found = json.loads(out.splitlines()[-1])
     assert 0.85 <= found["forecast"] / found["taken"] <= 1.15, found
 
