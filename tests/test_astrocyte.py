@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -332,15 +331,6 @@ def test_recipes_build_territories() -> None:
     assert net[1].groups.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2] and net[1].rule.name == "amlif_threshold_soft_territory"
     patches = build([{"kind": "astrocytes", "neurons": [2, 4, 4], "size": [2, 4]}])
     assert patches[0].groups.shape == (2, 4, 4) and int(patches[0].groups.max()) == 1
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Training of small nets, which threads only slow down where others want the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def matching(samples: int, lag: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

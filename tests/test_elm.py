@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -187,14 +185,6 @@ def test_card16_adding_joins_two_recordings() -> None:
             datasets.adding(data, **options)
     with pytest.raises(ValueError, match="is empty: there is nothing to add"):
         datasets.adding(data[:0], 1)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def counts(samples: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

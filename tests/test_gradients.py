@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import pytest
 import torch
 
@@ -11,6 +9,7 @@ import snnsim.nn as nn
 from snnsim.neurons import IF, LI, LIF, MPRLIF, AdaptiveLIF, CubaLIF
 from snnsim.nn.fused import Loop
 from snnsim.rule import Neuron, Rule, exp, where
+from tests.poison import poison
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 SIZES = [(1, 1), (2, 31), (257, 33), (2, 1023), (2, 1025), (257, 1), (1, 33)]  # steps, neurons
@@ -47,17 +46,7 @@ NEURONS: list[Neuron] = [IF(), IF(reset="hard"), LIF(), LIF(reset="hard"), LIF(r
 IDS = [n.rule.name for n in NEURONS]
 
 
-@pytest.fixture(autouse=True)
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Buffers come filled with NaN, so that nothing is read before it is written."""
-
-    def take(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.full(tuple(shape), torch.nan, dtype=dtype)
-
-    monkeypatch.setattr("snnsim.nn.fused.take", take)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+poisoned = poison("fused")
 
 
 def tensors(neuron: Neuron, steps: int, shape: tuple[int, ...], parameter_shape: tuple[int, ...], dtype: torch.dtype,

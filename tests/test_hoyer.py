@@ -19,6 +19,7 @@ from snnsim.train import build
 from snnsim.train.gradients import backpropagate
 from snnsim.train.recipe import TrainRecipe
 from tests import oracle
+from tests.digit_images import digits
 from tests.together import together
 
 
@@ -284,17 +285,6 @@ def test_a_recipe_builds_it() -> None:
     net = build([{"kind": "linear", "inputs": 8, "outputs": 4}, {"kind": "hoyer", "features": 4, "per": "layer", "leak": 1.0},
                  {"kind": "linear", "inputs": 4, "outputs": 2}, {"kind": "readout"}])
     assert isinstance(net[1], nn.HoyerSpike) and net[1].per == "layer" and net[1].leak is not None
-
-
-@cache
-def digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Images in [0, 1], labels; the last 360 apart."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    order = np.random.default_rng(0).permutation(len(data.target))
-    x, y = torch.tensor(data.data[order] / 16.0, dtype=torch.float32), torch.tensor(data.target[order])
-    return x[:-360], y[:-360], x[-360:], y[-360:]
 
 
 @cache

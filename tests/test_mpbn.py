@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,23 +22,14 @@ from snnsim.nn.mpbn import eager_mpbn
 from snnsim.rule import Neuron, Rule
 from snnsim.train import build
 from tests import oracle
+from tests.poison import poison
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 TIME = TimeBase(1.0)
 RESETS: list[Neuron] = [LIF(tau=4.0), LIF(tau=4.0, reset="hard"), LIF(tau=4.0, reset="none"), IF(), IF(reset="hard")]
 
 
-@pytest.fixture(autouse=True)
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Buffers come filled with NaN, so that nothing is read before it is written."""
-
-    def take(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.full(tuple(shape), torch.nan, dtype=dtype)
-
-    monkeypatch.setattr("snnsim.nn.fused_mpbn.take", take)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+poisoned = poison("fused_mpbn")
 
 
 def made(neuron: Neuron, features: Any, dtype: torch.dtype = torch.float64, seed: int = 0, **options: Any) -> nn.MPBN:

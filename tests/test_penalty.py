@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +21,7 @@ from snnsim.nn.fused import Loop
 from snnsim.nn.penalty import cost_of
 from snnsim.nn.recurrent import Recurrence
 from snnsim.rule import Neuron, exp, where
+from tests.poison import poison
 from tests.test_gradients import TOLERANCE, tensors
 from tests.test_torch_around import quiet
 
@@ -36,16 +37,7 @@ CASES = [(LIF(theta=0.5), nn.RMP(2)), (AdaptiveLIF(), of_everything)]
 LEARNED: dict[str, Any] = {"learn": ("decay", "theta"), "dt": 1.0}  # every gradient everywhere: tests share their kernels
 
 
-@pytest.fixture(autouse=True)
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def take(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.full(tuple(shape), torch.nan if dtype.is_floating_point else -1, dtype=dtype)
-
-    for module in ("fused", "recurrent", "sparse"):
-        monkeypatch.setattr(f"snnsim.nn.{module}.take", take)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+poisoned = poison("fused", "recurrent", "sparse")
 
 
 def same(leaves: Sequence[torch.Tensor], tolerance: float, got: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor],

@@ -17,6 +17,7 @@ from snnsim.network import TimeBase
 from snnsim.neurons import integrate
 from snnsim.train import build
 from tests import oracle
+from tests.digit_images import digits
 
 
 @pytest.mark.parametrize("levels", [1, 3, 4, 8, 64])
@@ -57,17 +58,6 @@ def test_card9_gradients_of_the_activation() -> None:
     expected = torch.autograd.grad(straight(w, layer.clip), [w, layer.clip], torch.cos(w.detach()))
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(layer(w), straight(w, layer.clip), rtol=1e-14, atol=1e-14)
-
-
-@cache
-def digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Images in [0, 1], labels; the last 360 apart."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    order = np.random.default_rng(0).permutation(len(data.target))
-    x, y = torch.tensor(data.data[order] / 16.0, dtype=torch.float32), torch.tensor(data.target[order])
-    return x[:-360], y[:-360], x[-360:], y[-360:]
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -19,21 +18,13 @@ from snnsim.nn.fused import Loop
 from snnsim.nn.recurrent import Recurrence
 from snnsim.rule import Neuron, Rule
 from tests import oracle
+from tests.poison import poison
 from tests.test_gradients import CONDUCTANCE, TOLERANCE, UPSTROKE
 
 SIZES = [(1, 1, 1), (2, 3, 31), (40, 9, 33), (33, 8, 5), (5, 2, 130)]  # steps, samples, neurons
 
 
-@pytest.fixture(autouse=True)
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def take(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.full(tuple(shape), torch.nan if dtype.is_floating_point else -1, dtype=dtype)
-
-    for module in ("fused", "recurrent", "sparse"):
-        monkeypatch.setattr(f"snnsim.nn.{module}.take", take)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+poisoned = poison("fused", "recurrent", "sparse")
 
 
 def compare(neuron: Neuron, steps: int, samples: int, n: int, dtype: torch.dtype = torch.float64, *, masked: bool = False,
