@@ -141,8 +141,9 @@ def test_more_threads_train_the_same_weights() -> None:
 
 @pytest.mark.slow
 def test_memory_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_memory, "BATCH", 16)
-    rows = [training_memory.ours_of(t, 16, 1) for t in (100, 400)]
-    inputs = 4 * 16 * training_memory.NEURONS * 300 / 2**20  # MB that the longer one saves at least
-    assert rows[1]["over_built_mb"] - rows[0]["over_built_mb"] > inputs
+    monkeypatch.setattr(training_memory, "BATCH", 64)
+    rows = [training_memory.ours_of(t, 64, 1) for t in (100, 400)]
+    inputs = 4 * 64 * training_memory.NEURONS * 300 / 2**20  # MB that the longer one saves at least
+    # whole peaks: a step of a few MB may fit into what building the net has left free
+    assert rows[1]["peak_mb"] - rows[0]["peak_mb"] > inputs
     assert all(r["imported_mb"] < r["warmed_mb"] <= r["peak_mb"] for r in rows)
