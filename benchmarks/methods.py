@@ -5,7 +5,8 @@
     speakers    spoken digits, one speaker held out, each in turn
     nmnist      the 800 recordings of N-MNIST
 
-A row is the recipe methods/ROW. The epoch is chosen on a split of the training set, and a run uses the test set once.
+A row is the recipe methods/ROW; for speakers and N-MNIST, the nets of methods/speakers and nmnist with the neurons and the
+synapses of that recipe. The epoch is chosen on a split of the training set, and a run uses the test set once.
 Differences from the baseline are paired by seed and speaker. Each run is a folder that stays, so that a command that was
 interrupted goes on where it stopped; its name holds a hash of the recipe, so that another recipe is another run.
 
@@ -32,11 +33,12 @@ from benchmarks.common import ROOT, AsJson, refuse, report
 from snnsim.cli.training import train_seed
 from snnsim.datasets import EventDataset, load, shuffle_steps
 from snnsim.progress import bar
-from snnsim.train import Recipe, build, merged, read_recipe
+from snnsim.train import Recipe, build, read_recipe
 
 ROWS = ("baseline", "soft-reset", "mpr", "mpbn", "rmp", "fixed-delays", "learned-delays", "astrocyte", "all")
 DELAYED = ("fixed-delays", "learned-delays", "all")
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "yweweler")
+BASES = {"speakers": "methods/speakers", "nmnist": "nmnist"}
 SETS = ("takes", "shuffled", "speakers", "nmnist")
 DATA = ROOT.parent / "shared" / "data"
 
@@ -56,12 +58,10 @@ class Job:
 
     def recipe(self) -> Recipe:
         method = read_recipe(f"methods/{self.row}")
-        if self.of == "nmnist":  # its own data, layers and rates; the neurons and the loss are the method's
-            base = read_recipe("nmnist")
+        if self.of in BASES:  # its own data, layers and rates; the neurons and the synapses are the method's
+            base = read_recipe(BASES[self.of])
             kinds = {layer["kind"] for layer in base["layer"]}
-            defaults = {k: v for k, v in method.get("defaults", {}).items() if k in kinds}
-            penalties = {k: v for k, v in method.get("train", {}).items() if k in ("rmp",)}
-            method = merged(base, {"defaults": defaults, "train": penalties})
+            method = {**base, "defaults": {k: v for k, v in method["defaults"].items() if k in kinds}}
         recipe = Recipe.from_dict(method, f"methods/{self.row}")
         return replace(recipe, train=replace(recipe.train, seed=self.seed))
 

@@ -333,8 +333,10 @@ def test_what_cannot_be_a_penalty_is_refused() -> None:
         nn.Readout(penalty=nn.RMP())
     with pytest.raises(ValueError, match=re.escape("RMP needs a state v and a parameter theta, and rule 'psc_exp")):
         nn.Neuron(PscExp(), penalty=nn.RMP())
-    with pytest.raises(ValueError, match="layer 0 .Neuron.: RMP needs a state v"):
-        nn.set_penalty(nn.Sequential(nn.Neuron(PscExp())), nn.RMP())
+    net = nn.Sequential(nn.Neuron(LIF()), nn.Neuron(PscExp()))
+    with pytest.raises(ValueError, match="layer 1 .Neuron.: RMP needs a state v"):
+        nn.set_penalty(net, nn.RMP())
+    assert net.get_submodule("0").penalty is None  # one that takes it, before the one that does not
     with pytest.raises(ValueError, match="p must be one of 1, 2, got 3"):
         nn.RMP(3)
     nn.set_penalty(nn.Sequential(nn.Neuron(LI())), nn.RMP())  # what never fires is passed over

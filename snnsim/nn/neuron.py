@@ -218,13 +218,16 @@ def set_dt(module: torch.nn.Module, dt: float) -> None:
 
 def set_penalty(module: torch.nn.Module, penalty: Penalty | Callable[..., Any] | None) -> None:
     """Give every layer of neurons that fire in the module this penalty of its potentials, or None. ValueError that names the
-    layer which cannot have it."""
-    for name, m in module.named_modules():
-        if isinstance(m, Neuron) and m.rule.fires:
-            try:
-                m.set_penalty(penalty)
-            except ValueError as e:
-                raise ValueError(f"layer {name} ({type(m).__name__}): {e}") from None
+    layer which cannot have it; then no layer has another one than before."""
+    layers = {name: m for name, m in module.named_modules() if isinstance(m, Neuron) and m.rule.fires}
+    before = {name: m.penalty for name, m in layers.items()}
+    for name, m in layers.items():
+        try:
+            m.set_penalty(penalty)
+        except ValueError as e:
+            for changed in before:
+                layers[changed].set_penalty(before[changed])
+            raise ValueError(f"layer {name} ({type(m).__name__}): {e}") from None
 
 
 _RANGE = {"unit": "between 0 and 1", "positive": "above 0"}
