@@ -7,8 +7,10 @@ import re
 import numpy as np
 import pytest
 
+from snnsim.cli.samples import of_set
 from snnsim.datasets import Cochlea, Voice, load, spoken_digits, synthetic_spoken, validate, write_spoken
 from snnsim.datasets import cochlea as module
+from snnsim.train import load_recipe
 
 SPOKEN = synthetic_spoken(takes=1, speakers=2, seed=5)
 SOUNDS = [SPOKEN.audio[a:b] for a, b in zip(SPOKEN.offsets[:-1], SPOKEN.offsets[1:], strict=True)]
@@ -146,6 +148,18 @@ def test_each_speaker_of_the_set_is_listened_to(root):
     i = sounds.names().index(plain[7].source)
     np.testing.assert_array_equal(plain[7].events, cochlea.encode(pieces[i], 8000, i))
     assert not np.array_equal(plain[7].events, test[7].events)
+
+
+def test_a_recipe_and_an_option_ask_for_voices(root):
+    assert load_recipe("methods/voices").data.options["voices"] is True
+    assert "voices" not in load_recipe("methods/speakers").data.options
+    adapted, plain = (of_set("spoken-digits", root, 3, ["channels=16", "step=5.0", f"voices={v}"]) for v in ("true", "false"))
+    test = load("spoken-digits", root, **SMALL)[1]
+    assert [r.source for r in plain] == [r.source for r in adapted]
+    by_name = {r.source: r for r in test}
+    for a, b in zip(adapted, plain, strict=True):
+        np.testing.assert_array_equal(b.events, by_name[b.source].events)
+        assert not np.array_equal(a.events, b.events)
 
 
 def test_a_single_speaker_has_a_voice_too(tmp_path):
