@@ -36,6 +36,7 @@ from snnsim.progress import bar
 from snnsim.train import Recipe, build, read_recipe
 
 ROWS = ("baseline", "soft-reset", "mpr", "mpbn", "rmp", "fixed-delays", "learned-delays", "astrocyte", "all")
+VOICES = ("speakers", "voices")  # other layers than the baseline's: only where they are asked for
 DELAYED = ("fixed-delays", "learned-delays", "all")
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "yweweler")
 BASES = {"speakers": "methods/speakers", "nmnist": "nmnist"}
@@ -92,7 +93,7 @@ Plot = Annotated[Path | None, typer.Option(help="Draw the accuracies into this f
 def methods(sets: Sets = None, rows: Rows = None, seeds: Seeds = 3, processes: Processes = 2, out: Out = Path("runs/methods"),
             data: Data = DATA, plot: Plot = None, as_json: AsJson = False) -> None:
     """Test accuracy with and without each method on spoken digits and N-MNIST; 60 to 200 s a run and core."""
-    for name, given, allowed in (("--set", sets, SETS), ("--row", rows, ROWS)):
+    for name, given, allowed in (("--set", sets, SETS), ("--row", rows, (*ROWS, *VOICES))):
         for value in given or ():
             if value not in allowed:
                 refuse(f"{name} must be one of {', '.join(allowed)}, got {value!r}")

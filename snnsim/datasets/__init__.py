@@ -4,7 +4,7 @@ from snnsim.datasets.adding import adding
 from snnsim.datasets.augment import Augment
 from snnsim.datasets.binning import EventBatch, bin_events
 from snnsim.datasets.camera import Camera
-from snnsim.datasets.cochlea import Cochlea
+from snnsim.datasets.cochlea import Cochlea, Voice
 from snnsim.datasets.dataset import EventDataset, split
 from snnsim.datasets.digits import digits_events
 from snnsim.datasets.events import EVENT, Recording, Sensor, make_events, validate
@@ -13,6 +13,6 @@ from snnsim.datasets.nmnist import nmnist, read_nmnist, write_nmnist
 from snnsim.datasets.shuffling import shuffle_steps
 from snnsim.datasets.spoken import Sounds, read_spoken, spoken_digits, synthetic_spoken, write_spoken
 
-__all__ = ["EVENT", "Augment", "Camera", "Cochlea", "EventBatch", "EventDataset", "Recording", "Sensor", "Sounds", "adding",
+__all__ = ["EVENT", "Augment", "Camera", "Cochlea", "EventBatch", "EventDataset", "Recording", "Sensor", "Sounds", "Voice", "adding",
            "bin_events", "digits_events", "load", "make_events", "nmnist", "read_nmnist", "read_spoken", "shuffle_steps",
            "split", "spoken_digits", "synthetic_spoken", "validate", "write_nmnist", "write_spoken"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -41,6 +41,27 @@ class Bank(NamedTuple):
     weights: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """What `Cochlea.listen` finds out about who speaks, from recordings whose words it is not told.
+
+    colour: dB by which each channel is above loudness and tilt on average, [channels], float32. word: ms from the first to
+    the last active frame of a recording, in the median. Errors: ValueError that names the field.
+    """
+
+    colour: Floats
+    word: float
+
+    def __post_init__(self) -> None:
+        colour = np.array(self.colour, np.float32)
+        if colour.ndim != 1 or not np.isfinite(colour).all():
+            raise ValueError(f"colour must be a row of finite numbers, a level for each channel, got shape {colour.shape}"
+                             + ("" if colour.ndim != 1 else f" with {colour[int(np.argmin(np.isfinite(colour)))]}"))
+        colour.setflags(write=False)
+        object.__setattr__(self, "colour", colour)
+        finite("word", self.word, above=0.0)
+
+
 @dataclass(frozen=True)
 class Cochlea:
     """Turns sound into events: x is the channel, from low to high frequencies; y and p are 0.
@@ -66,6 +87,10 @@ class Cochlea:
        at the microsecond of the crossing, which is solved for. theta[c] = 1 + mismatch N(0, 1), at least 0.1, the same in
        all recordings; v starts uniform in [0, 1), or below theta[c], other values in each recording.
 
+    To a voice that is known the ear adapts: its colour, the mean of D over the active frames of all that was heard of it, is
+    taken off D, and frame k of step 4 stands for the times from k step `word` / its word on, so that its words last `word` ms
+    in the median. The mean over many words is the voice, the room and the microphone; that over one would be its vowel.
+
     Times in ms and frequencies in Hz. Everything random is a function of the seed and the sample's number. Sound that is
     zero throughout has no events; sound that is faint throughout is encoded as the same sound louder, so noise alone is, too.
     Errors: ValueError that names the argument.
@@ -85,6 +110,7 @@ class Cochlea:
     tau: float = 10.0
     refractory: float = 1.0
     mismatch: float = 0.05
+    word: float = 300.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -112,33 +138,62 @@ class Cochlea:
         """Hz at which each channel is most sensitive, [channels]."""
         return np.asarray(700.0 * (10.0 ** (np.linspace(mel(self.lowest), mel(self.highest), self.channels) / 2595.0) - 1.0))
 
-    def levels(self, audio: ArrayLike, rate: float) -> Floats:
+    def levels(self, audio: ArrayLike, rate: float, voice: Voice | None = None) -> Floats:
         """I / drive, what drives the hair cells: [channels, frames], frame k from k step on; see above.
 
-        audio: one channel of sound, integers or floats of any scale. rate: samples a second. Errors: those of `encode`.
+        audio: one channel of sound, integers or floats of any scale. rate: samples a second. voice: who speaks, where that is
+        known; its pace changes nothing here. Errors: those of `encode`.
         """
-        return self._levels(_checked(audio), self._bank(rate), float(rate))
+        return self._levels(_checked(audio), self._bank(rate), float(rate), self._known(voice))
 
-    def encode(self, audio: ArrayLike, rate: float, sample: int = 0) -> Events:
+    def encode(self, audio: ArrayLike, rate: float, sample: int = 0, voice: Voice | None = None) -> Events:
         """The events of a sound, EVENT, sorted by time and channel; sample: its number, which with the seed makes the
-        phases of the hair cells.
+        phases of the hair cells. voice: who speaks, where that is known.
 
-        Errors: ValueError for sound that is not a row of finite numbers, or empty, and for a rate below 2 highest.
+        Errors: ValueError for sound that is not a row of finite numbers, or empty, for a rate below 2 highest, and for a voice
+        of other channels.
         """
-        return self._encode(_checked(audio), self._bank(rate), float(rate), sample)
+        return self._encode(_checked(audio), self._bank(rate), float(rate), sample, self._known(voice))
 
-    def encode_all(self, sounds: Sequence[ArrayLike], rate: float, progress: bool | None = None) -> list[Events]:
-        """The events of each sound, sample i being sound i, in threads; the result does not depend on how many."""
+    def encode_all(self, sounds: Sequence[ArrayLike], rate: float, progress: bool | None = None,
+                   voices: Sequence[Voice | None] | None = None) -> list[Events]:
+        """The events of each sound, sample i being sound i, in threads; the result does not depend on how many. voices: who
+        speaks in each sound."""
+        who: Sequence[Voice | None] = [None] * len(sounds) if voices is None else voices
+        if len(who) != len(sounds):
+            raise ValueError(f"voices must be as many as there are sounds, {len(sounds)}, got {len(who)}")
+        for voice in who:
+            self._known(voice)
         bank = self._bank(rate)
-        with (ThreadPoolExecutor(os.cpu_count()) as pool, bar(len(sounds), "listening", progress) as line):
-            def one(i: int) -> Events:
-                return self._encode(_checked(sounds[i], f"sounds[{i}]"), bank, float(rate), i)
+        return _each(lambda i: self._encode(_checked(sounds[i], f"sounds[{i}]"), bank, float(rate), i, who[i]), len(sounds),
+                     "encoding", progress)
 
-            recordings = []
-            for events in pool.map(one, range(len(sounds))):
-                recordings.append(events)
-                line.advance()
-        return recordings
+    def listen(self, sounds: Sequence[ArrayLike], rate: float, progress: bool | None = None) -> Voice:
+        """The voice that speaks in these sounds, in threads; the result does not depend on how many.
+
+        Sounds that are silent throughout tell nothing; where all are, or none is given, the voice has no colour and changes no
+        pace. Errors: those of `encode`.
+        """
+        bank = self._bank(rate)
+
+        def one(i: int) -> tuple[NDArray[np.float64], int, float]:
+            power = self._power(_checked(sounds[i], f"sounds[{i}]"), bank, float(rate))
+            if not power.any():
+                return np.zeros(self.channels), 0, 0.0
+            level, _, active = self._relative(power)
+            return level[:, active].sum(1, dtype=np.float64), len(active), (active[-1] - active[0] + 1) * self.step
+
+        heard = [h for h in _each(one, len(sounds), "listening", progress) if h[1]]
+        if not heard:
+            return Voice(np.zeros(self.channels, np.float32), self.word)
+        return Voice((np.sum([h[0] for h in heard], axis=0) / sum(h[1] for h in heard)).astype(np.float32),
+                     float(np.median([h[2] for h in heard])))
+
+    def _known(self, voice: Voice | None) -> Voice | None:
+        if voice is not None and len(voice.colour) != self.channels:
+            raise ValueError(f"voice must have the level of {self.channels} channels, has {len(voice.colour)}: listen with the "
+                             "cochlea that encodes")
+        return voice
 
     def _bank(self, rate: float) -> Bank:
         if float(finite("rate", rate)) < 2.0 * self.highest:
@@ -157,7 +212,19 @@ class Cochlea:
         return Bank(size, np.hanning(length + 2)[1:-1].astype(np.float32), np.argmax(held, axis=1), rows,
                     (weights / sums[:, None])[held].astype(np.float32))
 
-    def _levels(self, audio: NDArray[np.float64], bank: Bank, rate: float) -> Floats:
+    def _levels(self, audio: NDArray[np.float64], bank: Bank, rate: float, voice: Voice | None) -> Floats:
+        power = self._power(audio, bank, rate)
+        if not power.any():
+            return power
+        level, cap, active = self._relative(power)
+        if voice is not None:
+            level -= voice.colour[:, None]
+        driven = np.maximum(np.float32(0.0), np.minimum(1.0 + level / np.float32(self.below), cap))
+        driven[:, :active[0]] = driven[:, active[-1] + 1:] = 0.0
+        return np.asarray(driven, np.float32)
+
+    def _power(self, audio: NDArray[np.float64], bank: Bank, rate: float) -> Floats:
+        """Steps 1 and 2 up to E, [channels, frames]."""
         count = math.ceil(len(audio) / rate * 1000.0 / self.step)
         loudest = np.abs(audio).max()
         if loudest == 0.0:
@@ -171,16 +238,14 @@ class Cochlea:
             spectrum = np.fft.rfft(seen[starts[k:k + FRAMES]] * bank.window, bank.size)
             _filter(np.ascontiguousarray((spectrum.real ** 2 + spectrum.imag ** 2).T), bank.starts, bank.rows, bank.weights,
                     power[:, k:k + FRAMES])
-        return self._normalised(power)
-
-    def _normalised(self, power: Floats) -> Floats:
-        """Noise off, and steps 3 and 4 up to the drive."""
         if self.quiet:
-            k = int(self.quiet * power.shape[1])
+            k = int(self.quiet * count)
             power = np.maximum(power - np.partition(power, k, axis=1)[:, k:k + 1], np.float32(0.0))
+        return power
+
+    def _relative(self, power: Floats) -> tuple[Floats, Floats, NDArray[np.int64]]:
+        """D and (L + range) / below of steps 3 and 4, and the numbers of the active frames; power: not zero throughout."""
         total, most = power.sum(0), power.max()
-        if most == 0.0:
-            return np.zeros_like(power)
         loudness = total / total.max()
         least = 10.0 ** (-self.span / 10.0)
         active = np.flatnonzero(loudness >= least)
@@ -191,19 +256,18 @@ class Cochlea:
         mean = level[:, active].mean(1, dtype=np.float64)
         line = mean.mean() + place * ((place @ mean) / (place @ place))
         level -= line.astype(np.float32)[:, None]
-        driven = np.maximum(np.float32(0.0), np.minimum(1.0 + level / np.float32(self.below), cap))
-        driven[:, :active[0]] = driven[:, active[-1] + 1:] = 0.0
-        return np.asarray(driven, np.float32)
+        return level, cap, active
 
-    def _encode(self, audio: NDArray[np.float64], bank: Bank, rate: float, sample: int) -> Events:
-        level = self._levels(audio, bank, rate)
+    def _encode(self, audio: NDArray[np.float64], bank: Bank, rate: float, sample: int, voice: Voice | None) -> Events:
+        level = self._levels(audio, bank, rate, voice)
         theta = np.maximum(0.1, 1.0 + self.mismatch * np.random.default_rng(self.seed).standard_normal(self.channels))
         key = np.random.SeedSequence(self.seed, spawn_key=(whole("sample", sample, 0),))
         phase = np.random.default_rng(key).random(self.channels) * np.minimum(1.0, theta)
-        end = min(level.shape[1] * self.step, len(audio) / rate * 1000.0)
+        pace = 1.0 if voice is None else self.word / voice.word
+        step, end = self.step * pace, min(level.shape[1] * self.step, len(audio) / rate * 1000.0) * pace
         keys, count = np.empty(int(0.25 * end * self.channels) + 1024, np.int64), 0  # 250 Hz a cell: seldom too few
         while True:
-            count = _fire(level, self.drive, theta, phase, self.step, end, self.tau, self.refractory, keys)
+            count = _fire(level, self.drive, theta, phase, step, end, self.tau, self.refractory, keys)
             if count <= len(keys):
                 break
             keys = np.empty(count, np.int64)
@@ -211,6 +275,16 @@ class Cochlea:
         events = np.zeros(count, EVENT)
         events["t"], events["x"] = np.divmod(keys, self.channels)
         return events
+
+
+def _each(one: Callable[[int], Any], count: int, what: str, progress: bool | None) -> list[Any]:
+    """one(0) to one(count - 1), in threads, with a bar."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar(count, what, progress) as line:
+        found = []
+        for value in pool.map(one, range(count)):
+            found.append(value)
+            line.advance()
+    return found
 
 
 def mel(hertz: Any) -> Any:

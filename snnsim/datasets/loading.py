@@ -24,7 +24,7 @@ def load(name: str, root: Root = None, seed: int = 0, **options: Any) -> Pair:
     "digits-events": scikit-learn's handwritten digits seen by a simulated event camera; needs no files.
     "nmnist": N-MNIST, unpacked in the folder `root`.
     "spoken-digits": spoken digits through a cochlea; `root` is an .npz or a folder, see `spoken_digits`. options: speaker,
-    who is left out for the test, and what `Cochlea` takes, such as channels.
+    who is left out for the test, voices, whether the cochlea adapts to each speaker, and what `Cochlea` takes, such as channels.
     seed: of what is random about the set: the camera and the split of digits-events, the hair cells of the cochlea; N-MNIST
     has nothing random.
 
@@ -51,11 +51,11 @@ def _nmnist(root: Root, seed: int) -> Pair:
     return nmnist(root)
 
 
-def _spoken(root: Root, seed: int, speaker: str | None = None, **cochlea: Any) -> Pair:
+def _spoken(root: Root, seed: int, speaker: str | None = None, voices: bool = False, **cochlea: Any) -> Pair:
     if root is None:
         raise ValueError(f'spoken-digits needs root, datasets.load("spoken-digits", root=...): {HELP}')
-    return spoken_digits(root, speaker, Cochlea(seed=seed, **cochlea))
+    return spoken_digits(root, speaker, Cochlea(seed=seed, **cochlea), voices)
 
 
 SETS: dict[str, Callable[..., Pair]] = {"digits-events": _digits, "nmnist": _nmnist, "spoken-digits": _spoken}
-OPTIONS = {"spoken-digits": ("speaker", *(f.name for f in fields(Cochlea) if f.name != "seed"))}
+OPTIONS = {"spoken-digits": ("speaker", "voices", *(f.name for f in fields(Cochlea) if f.name != "seed"))}

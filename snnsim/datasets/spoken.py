@@ -75,19 +75,23 @@ class Sounds:
 
 
 def spoken_digits(root: str | os.PathLike[str], speaker: str | None = None,
-                  cochlea: Cochlea | None = None) -> tuple[EventDataset, EventDataset]:
+                  cochlea: Cochlea | None = None, voices: bool = False) -> tuple[EventDataset, EventDataset]:
     """The training and the test set as events; classes are the digits, `source` is {digit}_{speaker}_{take}.
 
     root: an .npz of the set, or the folder that holds such a file, its wav files, or them in `recordings`. speaker: None
     tests on takes 0 to 4 of all speakers, as the set's authors do; a name tests on all that this speaker said and trains on
-    the others. cochlea: Cochlea() unless given. The events of the last two (root, cochlea) are kept in memory.
+    the others. cochlea: Cochlea() unless given. voices: the cochlea adapts to each speaker, see `Cochlea.listen`: it hears all
+    recordings of each, of the test as well, but is not told the digits. The events of the last two (root, cochlea, voices) are
+    kept in memory.
 
     Errors: FileNotFoundError that says what to download; ValueError that names the file, or the speaker and those there are.
     """
+    if not isinstance(voices, (bool, np.bool_)):
+        raise ValueError(f"voices must be true or false, got {voices!r}")
     path, sounds = _found(Path(root)), read_spoken(root)
     if speaker is not None and speaker not in sounds.speakers:
         raise ValueError(f"speaker must be one of {', '.join(sounds.speakers)}, got {speaker!r}")
-    every = _encoded(path, _stamp(path), Cochlea() if cochlea is None else cochlea)
+    every = _encoded(path, _stamp(path), Cochlea() if cochlea is None else cochlea, bool(voices))
     test = sounds.take < TEST_TAKES if speaker is None else sounds.speaker == sounds.speakers.index(speaker)
     if test.all() or not test.any():
         raise ValueError(f"{path}: nothing is left to {'train' if test.all() else 'test'} on: of {len(test)} recordings by "
@@ -172,10 +176,13 @@ def _sounds(path: Path, stamp: tuple[int, int]) -> Sounds:
 
 
 @lru_cache(maxsize=2)
-def _encoded(path: Path, stamp: tuple[int, int], cochlea: Cochlea) -> EventDataset:
+def _encoded(path: Path, stamp: tuple[int, int], cochlea: Cochlea, voices: bool) -> EventDataset:
     sounds = _sounds(path, stamp)
     pieces = [sounds.audio[a:b] for a, b in zip(sounds.offsets[:-1], sounds.offsets[1:], strict=True)]
-    store = Memory.of(cochlea.encode_all(pieces, sounds.rate), sounds.names())
+    known = [cochlea.listen([pieces[i] for i in np.flatnonzero(sounds.speaker == s)], sounds.rate)
+             for s in range(len(sounds.speakers))] if voices else None
+    who = None if known is None else [known[s] for s in sounds.speaker]
+    store = Memory.of(cochlea.encode_all(pieces, sounds.rate, voices=who), sounds.names())
     return EventDataset("spoken-digits", cochlea.sensor, DIGITS, sounds.labels, store)
 
 
