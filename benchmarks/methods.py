@@ -67,7 +67,7 @@ class Job:
 
     def data(self, recipe: Recipe, folder: Path) -> tuple[EventDataset, EventDataset]:
         if self.of == "nmnist":
-            return load("nmnist", folder / "nmnist")
+            return load("nmnist", folder / "nmnist", **recipe.data.options)
         options = {**recipe.data.options, **({"speaker": self.speaker} if self.speaker else {})}
         train, test = load(recipe.data.name, folder / "fsdd", **options)
         if self.of == "shuffled":

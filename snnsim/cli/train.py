@@ -88,7 +88,8 @@ def _train(recipe: str, data: Path | None, option: list[str] | None, seed: list[
             "yellow")
     say(f"next: snnsim run {folder / f'seed-{chosen[0]}' / 'network.h5'} --data {plan.data.name}"
         + (f" --root {data}" if data else "")
-        + "".join(f" --option {name}={value}" for name, value in plan.data.options.items()))
+        + "".join(f" --option {name}={str(value).lower() if isinstance(value, bool) else value}"
+                  for name, value in plan.data.options.items()))
 
 
 def _row(t: Trained) -> tuple[Any, ...]:
