@@ -218,7 +218,7 @@ def bilinear(knots, x, y, each=8):
                for r in range(knots.shape[0]) for c in range(knots.shape[1]))
 
 
-@pytest.mark.parametrize("sensor", [Sensor(34, 30), Sensor(17, 16), Sensor(1, 65), Sensor(3, 1)], ids=str)
+@pytest.mark.parametrize("sensor", [Sensor(34, 30), Sensor(17, 16), Sensor(1, 65), Sensor(9, 3)], ids=str)
 @pytest.mark.parametrize("seed", range(3))
 def test_an_elastic_picture_bends_between_its_knots_and_then_moves_as_a_whole(sensor, seed):
     e = events(400, seed, sensor)

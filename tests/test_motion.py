@@ -1,11 +1,14 @@
 """A known motion is undone exactly; an unknown one is found from the recordings; N-MNIST stands still where that is asked."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.methods import Job, described
 from snnsim import save_network
 from snnsim.datasets import (
     Camera,
@@ -21,7 +24,7 @@ from snnsim.datasets import (
     write_nmnist,
 )
 from snnsim.datasets.nmnist import MOTION
-from tests.test_cli import snnsim
+from tests.test_cli import RECIPE, snnsim
 from tests.test_datasets_nmnist import REAL, SENSOR, recording, tree
 from tests.test_plot import small_network
 
@@ -153,3 +156,29 @@ def test_the_command_line_stabilises_event_files(tmp_path):
     events = [json.loads(snnsim(*command, f"stabilised={value}"))["events"] for value in ("false", "true")]
     assert events == [[len(e)], [len(MOTION.undone(e, SENSOR))]] and events[0] > events[1]
     assert "stabilised must be true or false, got 3" in snnsim(*command, "stabilised=3", code=1)
+
+
+def test_a_recipe_that_stabilises_says_how_its_net_is_run(tmp_path, monkeypatch):
+    tree(tmp_path / "data")
+    text = RECIPE.replace("validation = 0.2", "validation = 0.0\n[data.options]\nstabilised = true")
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    told = snnsim("train", "mine.toml", "--data", "data", "--epochs", 1, "--threads", 1)
+    assert "20 recordings to train on, the last epoch is kept; 20 to test" in told
+    following = re.search(r"next: snnsim (.*--option stabilised=true)$", told, re.MULTILINE)
+    assert following is not None
+    found = json.loads(snnsim(*following.group(1).split(), "--json"))
+    _, test = load("nmnist", root="data", stabilised=True)
+    assert found["events"] == [len(r) for r in test]
+
+
+def test_the_benchmark_of_methods_takes_the_recipes_data(tmp_path):
+    tree(tmp_path / "nmnist")
+    job = Job("nmnist", "baseline", 1)
+    recipe = replace(job.recipe(), data=replace(job.recipe().data, options={"stabilised": True}))
+    _, test = job.data(recipe, tmp_path)
+    np.testing.assert_array_equal(test[3].events, load("nmnist", root=tmp_path / "nmnist", stabilised=True)[1][3].events)
+    epoch = {"validation_accuracy": None, "seconds": 2.0}
+    result = {"history": {"chosen": 0, "epochs": [epoch]}, "test": {"accuracy": 0.5, "rates": [0.1]}}
+    row = described({job: result}, {job: result})
+    assert (row["accuracy"], row["validation"], row["seconds"]) == (50.0, None, 2.0)

@@ -61,7 +61,8 @@ def _train(recipe: str, data: Path | None, option: list[str] | None, seed: list[
     sets = load(plan.data.name, data, "--data", plan.data.options)
     from snnsim.cli.training import train_seed, write_json
 
-    say(f"{recipe}: {len(sets[0]):,} recordings to train on, of which {plan.data.validation:.0%} choose the epoch; "
+    chooses = f"of which {plan.data.validation:.0%} choose the epoch" if plan.data.validation else "the last epoch is kept"
+    say(f"{recipe}: {len(sets[0]):,} recordings to train on, {chooses}; "
         f"{len(sets[1]):,} to test; {epochs or plan.train.epochs} epochs, {plan.data.dt:g} ms a step")
     done: list[Trained] = []
     for s in chosen:
