@@ -68,7 +68,7 @@ class Job:
 
     def data(self, recipe: Recipe, folder: Path) -> tuple[EventDataset, EventDataset]:
         if self.of == "nmnist":
-            return load("nmnist", folder / "nmnist")
+            return load("nmnist", folder / "nmnist", **recipe.data.options)
         options = {**recipe.data.options, **({"speaker": self.speaker} if self.speaker else {})}
         train, test = load(recipe.data.name, folder / "fsdd", **options)
         if self.of == "shuffled":
@@ -166,7 +166,8 @@ def described(runs: Mapping[Job, dict[str, Any]], results: Mapping[Job, dict[str
     epochs = [r["history"]["epochs"] for r in runs.values()]
     return {"set": first.of, "method": first.row, "runs": len(runs), **spread("accuracy", accuracies),
             **spread("difference", pairs),
-            **spread("validation", [100.0 * chosen_epoch(r)["validation_accuracy"] for r in runs.values()]),
+            **spread("validation", [100.0 * found for r in runs.values()
+                                    if (found := chosen_epoch(r)["validation_accuracy"]) is not None]),
             "parameters": sum(p.numel() for p in build(first.recipe().layers).parameters()),
             "seconds": round(statistics.fmean(sum(e["seconds"] for e in of) for of in epochs), 1),
             "rates": [round(statistics.fmean(v), 4) for v in zip(*(r["test"]["rates"] for r in runs.values()), strict=True)],

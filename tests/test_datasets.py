@@ -165,7 +165,7 @@ def test_all_public_names_exist():
     assert all(hasattr(datasets, name) for name in datasets.__all__)
 
 
-ALL = Augment(shift=2, rotate=20.0, scale=0.2, shear=0.2, drop=0.2, stretch=0.1, jitter=0.5)
+ALL = Augment(shift=2, rotate=20.0, scale=0.2, shear=0.2, drop=0.2, stretch=0.1, jitter=0.5, elastic=2.0)
 
 
 def naive_affine(e, sensor, angle, size, shear, right, down):
@@ -212,6 +212,42 @@ def test_the_picture_moves_as_a_whole(seed):
     assert list(zip(out["x"].tolist(), out["y"].tolist(), strict=True)) == [p for p in places if p is not None]
 
 
+def bilinear(knots, x, y, each=8):
+    """The value between the knots, as a sum of tents."""
+    return sum(knots[r, c] * max(0.0, 1.0 - abs(y / each - r)) * max(0.0, 1.0 - abs(x / each - c))
+               for r in range(knots.shape[0]) for c in range(knots.shape[1]))
+
+
+@pytest.mark.parametrize("sensor", [Sensor(34, 30), Sensor(17, 16), Sensor(1, 65), Sensor(9, 3)], ids=str)
+@pytest.mark.parametrize("seed", range(3))
+def test_an_elastic_picture_bends_between_its_knots_and_then_moves_as_a_whole(sensor, seed):
+    e = events(400, seed, sensor)
+    drawn = np.random.default_rng(seed)
+    angle, scale, shear, _ = drawn.uniform(-1.0, 1.0, 4) * (math.radians(10.0), 0.2, 0.1, 0.0)
+    right, down = drawn.integers(-1, 1, 2, endpoint=True)
+    knots = drawn.uniform(-3.0, 3.0, (2, -(-sensor.height // 8) + 1, -(-sensor.width // 8) + 1))
+    places = []
+    for x, y in zip(e["x"].astype(float), e["y"].astype(float), strict=True):
+        bent = {"x": x + bilinear(knots[0], x, y), "y": y + (bilinear(knots[1], x, y) if sensor.height > 1 else 0.0)}
+        places.append(naive_affine(bent, sensor, angle, 1.0 + scale, shear, right, down if sensor.height > 1 else 0))
+    kept = np.array([p is not None for p in places])
+    out = Augment(shift=1, rotate=10.0, scale=0.2, shear=0.1, elastic=3.0)(e, sensor, seed)
+    assert kept.any() and len(set(places)) > 1
+    np.testing.assert_array_equal(out[["t", "p"]], e[["t", "p"]][kept])
+    assert list(zip(out["x"].tolist(), out["y"].tolist(), strict=True)) == [p for p in places if p is not None]
+
+
+def test_elastic_moves_no_pixel_further_than_it_says():
+    e = make_events(np.arange(34 * 34), np.tile(np.arange(34), 34), np.repeat(np.arange(34), 34), np.zeros(34 * 34, int))
+    most = 0.0
+    for seed in range(20):
+        out = Augment(elastic=2.0)(e, Sensor(34, 34), seed)
+        for name in "xy":
+            moved = np.abs(out[name].astype(int) - e[name][out["t"]])
+            most = max(most, float(moved.max()))
+    assert most == 2.0
+
+
 def test_drop_stretch_and_jitter():
     e = events(5000, 1)
     shares = [len(Augment(drop=0.3)(e, SENSOR, s)) / 5000 for s in range(20)]
@@ -230,10 +266,12 @@ def test_drop_stretch_and_jitter():
 
 def test_augment_says_what_it_does_and_checks_it():
     assert repr(Augment(shift=2)) == ("Augment(shift=2, rotate=0.0, scale=0.0, shear=0.0, drop=0.0, stretch=0.0, "
-                                      "jitter=0.0)")
+                                      "jitter=0.0, elastic=0.0)")
     assert sentence_of(Augment, drop=1.5) == "drop must be a probability from 0 to 1, got 1.5"
     assert sentence_of(Augment, shift=1.5) == "shift must be a whole number from 0, got 1.5"
     assert sentence_of(Augment, rotate=-1.0) == "rotate must be at least 0, got -1.0"
+    assert sentence_of(Augment, elastic=-0.5) == "elastic must be at least 0, got -0.5"
+    assert sentence_of(Augment, elastic=math.inf) == "elastic must be finite, got inf"
     assert sentence_of(Augment, scale=1.0) == "scale must be below 1, got 1.0"
     assert sentence_of(Augment(), events(), Sensor(2, 2), 0).startswith("events: event 0 has x = ")
     assert sentence_of(Augment(), events(), SENSOR, -1) == "seed must be a whole number from 0, got -1"

@@ -19,8 +19,8 @@ TIE = 1e-4  # of the threshold 1: what float32 sums of some hundred terms of ord
 @pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data/nmnist beside the checkout")
 def test_torch_and_the_engine_agree_on_real_recordings_in_float32():
     """Every prediction equal, at least 99.99 % of the spikes, and what comes first apart is a tie at the threshold."""
-    train, test = datasets.load("nmnist", root=DATA)
     recipe = load_recipe("nmnist")
+    train, test = datasets.load("nmnist", root=DATA, **recipe.data.options)
     torch.manual_seed(0)
     net = build(recipe.layers)
     fit(net, train.load(), dt=recipe.data.dt, epochs=4, learning_rate=3e-3)

@@ -16,20 +16,23 @@ Data = Annotated[str | None, typer.Option("--data", help="Run on the test set of
 Root = Annotated[Path | None, typer.Option("--root", help="Where the data set is. nmnist: the folder that holds Train and "
                                                             "Test; spoken-digits: an .npz or a folder of wav files.")]
 Options = Annotated[list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help=(
-    "An option of the data set, for spoken-digits: speaker=george, channels=700. Give it again for more."))]
+    "An option of the data set, for nmnist, and for event files, too: stabilised=true; for spoken-digits: speaker=george, "
+    "channels=700. Give it again for more."))]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only so many samples; the classes take turns.")]
 
 
-def of_files(files: Sequence[Path]) -> list[Recording]:
+def of_files(files: Sequence[Path], stabilised: bool = False) -> list[Recording]:
     """The recordings in these event files; their labels are not known (-1)."""
     from snnsim.datasets import Recording, read_nmnist
-    from snnsim.datasets.nmnist import SENSOR
+    from snnsim.datasets.nmnist import MOTION, SENSOR, checked
 
     recordings = []
+    still = checked(stabilised)
     for path in files:
         if path.is_file() and path.suffix != ".bin":
             raise ValueError(f"{path}: event files are read in N-MNIST's format, whose names end in .bin")
-        recordings.append(Recording(read_nmnist(path), -1, SENSOR, str(path)))
+        events = read_nmnist(path)
+        recordings.append(Recording(MOTION.undone(events, SENSOR) if still else events, -1, SENSOR, str(path)))
     return recordings
 
 
@@ -89,8 +92,9 @@ def choose(files: Sequence[Path], name: str | None, root: Path | None, limit: in
         raise typer.BadParameter("give event files, or --data with the name of a data set"
                                  + (", not both" if files else ""))
     if name is None:
-        if root is not None or options:
+        given = parsed(options)
+        if root is not None or given.keys() - {"stabilised"}:
             raise typer.BadParameter(f"{'--root' if root is not None else '--option'} belongs to --data: give both, or event "
                                      "files alone")
-        return of_files(files[:limit])
+        return of_files(files[:limit], **given)
     return of_set(name, root, limit, options)

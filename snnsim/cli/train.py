@@ -61,7 +61,8 @@ def _train(recipe: str, data: Path | None, option: list[str] | None, seed: list[
     sets = load(plan.data.name, data, "--data", plan.data.options)
     from snnsim.cli.training import train_seed, write_json
 
-    say(f"{recipe}: {len(sets[0]):,} recordings to train on, of which {plan.data.validation:.0%} choose the epoch; "
+    chooses = f"of which {plan.data.validation:.0%} choose the epoch" if plan.data.validation else "the last epoch is kept"
+    say(f"{recipe}: {len(sets[0]):,} recordings to train on, {chooses}; "
         f"{len(sets[1]):,} to test; {epochs or plan.train.epochs} epochs, {plan.data.dt:g} ms a step")
     done: list[Trained] = []
     for s in chosen:
@@ -88,7 +89,8 @@ def _train(recipe: str, data: Path | None, option: list[str] | None, seed: list[
             "yellow")
     say(f"next: snnsim run {folder / f'seed-{chosen[0]}' / 'network.h5'} --data {plan.data.name}"
         + (f" --root {data}" if data else "")
-        + "".join(f" --option {name}={value}" for name, value in plan.data.options.items()))
+        + "".join(f" --option {name}={str(value).lower() if isinstance(value, bool) else value}"
+                  for name, value in plan.data.options.items()))
 
 
 def _row(t: Trained) -> tuple[Any, ...]:

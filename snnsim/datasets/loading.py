@@ -22,7 +22,7 @@ def load(name: str, root: Root = None, seed: int = 0, **options: Any) -> Pair:
     """The training and the test set of this name.
 
     "digits-events": scikit-learn's handwritten digits seen by a simulated event camera; needs no files.
-    "nmnist": N-MNIST, unpacked in the folder `root`.
+    "nmnist": N-MNIST, unpacked in the folder `root`. option: stabilised, whether the camera's motion is undone.
     "spoken-digits": spoken digits through a cochlea; `root` is an .npz or a folder, see `spoken_digits`. options: speaker,
     who is left out for the test, voices, whether the cochlea adapts to each speaker, and what `Cochlea` takes, such as channels.
     seed: of what is random about the set: the camera and the split of digits-events, the hair cells of the cochlea; N-MNIST
@@ -45,10 +45,10 @@ def _digits(root: Root, seed: int) -> Pair:
     return digits_events(seed)
 
 
-def _nmnist(root: Root, seed: int) -> Pair:
+def _nmnist(root: Root, seed: int, stabilised: bool = False) -> Pair:
     if root is None:
         raise ValueError('nmnist needs root, the folder that holds Train and Test: datasets.load("nmnist", root=...)')
-    return nmnist(root)
+    return nmnist(root, stabilised)
 
 
 def _spoken(root: Root, seed: int, speaker: str | None = None, voices: bool = False, **cochlea: Any) -> Pair:
@@ -58,4 +58,5 @@ def _spoken(root: Root, seed: int, speaker: str | None = None, voices: bool = Fa
 
 
 SETS: dict[str, Callable[..., Pair]] = {"digits-events": _digits, "nmnist": _nmnist, "spoken-digits": _spoken}
-OPTIONS = {"spoken-digits": ("speaker", "voices", *(f.name for f in fields(Cochlea) if f.name != "seed"))}
+OPTIONS = {"nmnist": ("stabilised",),
+           "spoken-digits": ("speaker", "voices", *(f.name for f in fields(Cochlea) if f.name != "seed"))}
