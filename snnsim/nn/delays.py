@@ -114,7 +114,7 @@ class _Delays(Stateful):
     def runs(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if self.training and self.learn:
             return windows(weight, self.known().to(weight.dtype), self.sigma, self.length)
-        return self.steps(), functional.pad(weight[..., None], (0, taps.WIDTH - 1))
+        return self.steps(), weight[..., None]
 
     def joined(self, x: Any, state: Sequence[torch.Tensor] | None) -> tuple[Any, int, tuple[torch.Tensor]]:
         """x with the steps of the state before it, how many they are, and the state after it."""
