@@ -7,7 +7,8 @@ import torch
 import snnsim.nn as nn
 from snnsim.datasets import EventBatch
 from snnsim.nn import runs, sparse, spectrum, taps
-from snnsim.nn.delays import channels, delayed, kernel, windows
+from snnsim.nn.delays import channels, delayed, kernel
+from snnsim.nn.windows import dense, windows
 
 SIZES = [(1, 1, 1, 1, 2), (2, 3, 5, 4, 25), (7, 1, 33, 31, 9), (33, 19, 17, 35, 12), (257, 2, 3, 5, 25), (40, 35, 31, 33, 70)]
 
@@ -106,7 +107,7 @@ def test_threads_do_not_change_a_bit_where_delays_are_fixed():
 
 
 def test_both_ways_forward_are_tried():
-    few, many = (windows(torch.ones(3, 3), torch.rand(3, 3) * 24, s + 0.27, 25) for s in (0.23, 12.0))
+    few, many = (windows(torch.ones(3, 3), torch.rand(3, 3) * 24, s + 0.27, 25, taps.WIDTH) for s in (0.23, 12.0))
     assert few[1].shape[2] == taps.WIDTH and many[1].shape[2] == 32 and int(many[0].max()) == 0
     assert taps.WIDTH <= taps.WIDTH * -(-25 // runs.SPAN) < 32  # the first is scattered, the second swept
 
@@ -117,9 +118,9 @@ def test_windows_hold_all_that_counts():
     delay[:4] = torch.tensor([0.0, 24.0, 0.5, 23.5])
     for s in (0.0, 0.23, 0.7, 3.0, 12.0):
         whole = kernel(torch.ones_like(delay), delay, s + 0.27, 25)
-        first, values = windows(torch.ones_like(delay), delay, s + 0.27, 25)
-        assert (taps.dense(first, values)[:25].T - whole).abs().max() < 1e-14
-        assert taps.dense(first, values)[25:].abs().sum() == 0
+        first, values = windows(torch.ones_like(delay), delay, s + 0.27, 25, taps.WIDTH)
+        assert (dense(first, values)[:25].T - whole).abs().max() < 1e-14
+        assert dense(first, values)[25:].abs().sum() == 0
         assert (whole.sum(1) - 1).abs().max() < 1e-6  # the scale of the weights does not change with the width
 
 
@@ -152,7 +153,7 @@ def test_length_1_is_a_linear_layer(share):
 
 def test_card4_one_tap_is_left_in_evaluation():
     layer = made(5, 4, 25, 3.0).eval()
-    one = taps.dense(*layer.runs(layer.weight))[:25]
+    one = dense(*layer.runs())[:25]
     assert torch.equal((one != 0).sum(0), torch.ones(4, 5, dtype=torch.int64))
     assert torch.equal(one.sum(0), layer.weight) and torch.equal(one.abs().argmax(0), layer.delay.round().long())
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from snnsim.nn import runs, sparse, threads
 from snnsim.nn.pool import take
 from snnsim.nn.spectrum import convolve
+from snnsim.nn.windows import dense
 
 Array = NDArray[Any]
 
@@ -77,8 +78,8 @@ class _Taps(torch.autograd.Function):
 def convolved(x: torch.Tensor, first: torch.Tensor, taps: torch.Tensor, back: bool = False) -> torch.Tensor:
     """y [T, B, outputs] for x [T, B, inputs], or `back` the gradient of x for that of y, where most values are not zero."""
     if taps.shape[2] > 1 or x.shape[1] < runs.LANES // 2:
-        kernel = dense(first, taps) if back else dense(first.t(), taps.transpose(0, 1))
-        return convolve(x, kernel, back)
+        kernel = dense(first, taps)
+        return convolve(x, kernel if back else kernel.transpose(1, 2), back)
     steps, samples, channels = x.shape
     reach = int(first.max())
     row, factor = (first.t(), taps[..., 0].t()) if back else (reach - first, taps[..., 0])
@@ -88,13 +89,6 @@ def convolved(x: torch.Tensor, first: torch.Tensor, taps: torch.Tensor, back: bo
                 x.contiguous().numpy(), 0 if back else reach, reach, row.contiguous().numpy(), factor.contiguous().numpy(),
                 y.numpy(), part, max(8, LINES // (runs.STEPS + reach)))
     return y
-
-
-def dense(first: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
-    """The taps at their steps: [longest, ...] from first [...] and taps [..., width]; differentiable."""
-    width = taps.shape[-1]
-    at = first.long() + torch.arange(width, device=first.device).view(-1, *[1] * first.ndim)
-    return taps.new_zeros(int(first.max()) + width, *first.shape).scatter(0, at, taps.movedim(-1, 0))
 
 
 def every(x: torch.Tensor) -> sparse.Rows:
