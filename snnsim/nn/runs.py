@@ -205,6 +205,19 @@ def turned(to: Array, at: int, step: int, source: Array, start: int, stride: int
 
 
 @jit(nogil=True)
+def written(y: Array, tile: Array, line: int, stride: int, start: int, stop: int, low: int, high: int) -> None:
+    """y[t, b, i] = tile[(i - low) line + (b - start) stride + t] for samples from start to stop and outputs from low to high.
+    All samples of a few steps, then of the next: steps lie pages apart."""
+    steps, samples, outputs = y.shape
+    flat, many = y.ravel(), min(steps, LANES)
+    for t in range(0, steps, LANES):
+        begin = min(t, steps - many)
+        for b in range(start, stop):
+            turned(flat, (begin * samples + b) * outputs + low, samples * outputs, tile, (b - start) * stride + begin, line,
+                   high - low, many)
+
+
+@jit(nogil=True)
 def order(k: int, of: int, indptr: Array, indices: Array, values: Array, samples: int, size: int, stride: int, starts: Array,
            at: Array, place: Array, amount: Array) -> None:
     steps = (len(indptr) - 1) // samples
@@ -248,7 +261,7 @@ def swept(k: int, of: int, indptr: Array, indices: Array, amount: Array, first: 
     inputs, width = taps.shape[1:]
     groups, blocks = (outputs + OUTPUTS - 1) // OUTPUTS, (samples + size - 1) // size
     stride = steps + SPAN * ((reach + SPAN - 1) // SPAN)
-    line, flat = size * stride, y.ravel()
+    line = size * stride
     tile, runs = np.empty(OUTPUTS * line, y.dtype), aligned(inputs * ABREAST * SPAN, y.dtype)
     for task in range(k * groups * blocks // of, (k + 1) * groups * blocks // of):
         block, low = task // groups * size, task % groups * OUTPUTS
@@ -266,8 +279,7 @@ def swept(k: int, of: int, indptr: Array, indices: Array, amount: Array, first: 
                     at = (i - low) * line + (b - block) * stride + span
                     sweep(tile, (at, at + line, at + 2 * line, at + 3 * line), runs, indptr,  # type: ignore[call-arg]
                           indices, amount, b * steps, (b + 1) * steps)
-        for b in range(block, after):
-            turned(flat, b * outputs + low, samples * outputs, tile, (b - block) * stride, line, high - low, steps)
+        written(y, tile, line, stride, block, after, low, high)
 
 
 @jit(nogil=True)
@@ -283,11 +295,11 @@ def four(i: int, j: int, q: int, low: int, line: int, first: Array, width: int) 
 def forward(k: int, of: int, at: Array, place: Array, amount: Array, first: Array, taps: Array, bias: Array, y: Array,
             size: int, stride: int) -> None:
     """Forward where delays are long and taps few: tile after tile of outputs and samples, with time innermost."""
-    steps, samples, outputs = y.shape
+    _, samples, outputs = y.shape
     inputs, width = taps.shape[1:]
     lanes = 1 if width == 1 else 2 * WIDTH if width % (2 * WIDTH) == 0 else WIDTH
     groups, line = (outputs + OUTPUTS - 1) // OUTPUTS, size * stride
-    tasks, runs, flat, tile = groups * len(at), taps.ravel(), y.ravel(), np.empty(OUTPUTS * line, y.dtype)
+    tasks, runs, tile = groups * len(at), taps.ravel(), np.empty(OUTPUTS * line, y.dtype)
     for task in range(k * tasks // of, (k + 1) * tasks // of):
         block, low = task // groups, task % groups * OUTPUTS
         high = min(low + OUTPUTS, outputs)
@@ -304,8 +316,7 @@ def forward(k: int, of: int, at: Array, place: Array, amount: Array, first: Arra
                         add_runs(runs, these, tile, lines, place, amount, start, stop)
                     else:
                         add_two(runs, these, tile, lines, place, amount, start, stop)
-        for b in range(block * size, min((block + 1) * size, samples)):
-            turned(flat, b * outputs + low, samples * outputs, tile, (b - block * size) * stride, line, high - low, steps)
+        written(y, tile, line, stride, block * size, min((block + 1) * size, samples), low, high)
 
 
 @jit(nogil=True)
