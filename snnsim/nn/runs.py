@@ -1,4 +1,4 @@
-"""Kernels of a layer with delays (`snnsim.nn.taps`): events to runs of taps in time and back, values with one tap a synapse.
+"""Kernels of a layer with delays (`snnsim.nn.taps`): events to runs of taps in time and back, and values with a few taps.
 
 Runs are vectors of explicit width, since a loop over a few taps that start anywhere is not vectorised by itself. Threads own
 outputs, never parts of a sum, so that results are the same bits for any number of threads.
@@ -24,6 +24,7 @@ SPAN = 32  # taps that wait in registers
 OUTPUTS = 32  # outputs that are written together: two cache lines of float32
 ABREAST = 4  # outputs whose sums are formed at once
 LANES = 16 if "avx512f" in binding.get_host_cpu_features() else 8  # samples side by side
+NEAR = 6  # taps of a kernel that is narrow
 STEPS = 10  # steps whose sums wait in registers
 
 
@@ -86,11 +87,11 @@ add_runs, add_two, add_one = _abreast(WIDTH, False), _abreast(2 * WIDTH, False),
 sum_runs, sum_two, sum_one = _abreast(WIDTH, True), _abreast(2 * WIDTH, True), _abreast(1, True)
 
 
-@intrinsic
-def add_rows(_: Any, total: Any, at: Any, rows: Any, base: Any, stride: Any, row: Any, factor: Any, start: Any,
-             stop: Any) -> Any:
-    """total[at + s] += factor[e] rows[base + ((e - start) stride + row[e]) LANES + s] for e from start to stop and
-    s < STEPS LANES; the sums wait in registers."""
+def _rows(width: int) -> Any:
+    """An intrinsic: for e from start to stop and s < STEPS LANES, the sums in registers and each value loaded once,
+
+        total[at + s] += sum_m factor[e of + m] rows[base + ((e - start) stride + row[e] + m) LANES + s],   m < width
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         types_of, word = signature.args, ir.IntType(64)
@@ -98,20 +99,30 @@ def add_rows(_: Any, total: Any, at: Any, rows: Any, base: Any, stride: Any, row
                 for r in range(STEPS)]
         align = runs[0][1]
         sums = [cgutils.alloca_once_value(builder, builder.load(to, align=align)) for to, _ in runs]
-        with cgutils.for_range(builder, args[8], start=args[7]) as loop:
+        with cgutils.for_range(builder, args[9], start=args[8]) as loop:
             step = builder.sext(_number_at(context, builder, types_of[5], args[5], loop.index), word)
-            here = builder.add(builder.mul(builder.sub(loop.index, args[7]), args[4]), step)
+            here = builder.add(builder.mul(builder.sub(loop.index, args[8]), args[4]), step)
             here = builder.add(args[3], builder.mul(here, word(LANES)))
-            amount = _number_at(context, builder, types_of[6], args[6], loop.index)
-            for r, total in enumerate(sums):
-                run, _ = _run_at(context, builder, types_of[2], args[2], builder.add(here, word(r * LANES)), LANES)
-                more = _times(builder, amount, builder.load(run, align=align))
-                builder.store(builder.fadd(builder.load(total), more, flags=("contract",)), total)
+            taps = builder.mul(loop.index, args[7])
+            amounts = [_number_at(context, builder, types_of[6], args[6], builder.add(taps, word(m))) for m in range(width)]
+            for r in range(STEPS + width - 1):
+                at, _ = _run_at(context, builder, types_of[2], args[2], builder.add(here, word(r * LANES)), LANES)
+                run = builder.load(at, align=align)
+                for m in range(max(0, r - STEPS + 1), min(width, r + 1)):
+                    total = builder.fadd(builder.load(sums[r - m]), _times(builder, amounts[m], run), flags=("contract",))
+                    builder.store(total, sums[r - m])
         for (to, _), total in zip(runs, sums, strict=True):
             builder.store(builder.load(total), to, align=align)
         return context.get_dummy_value()
 
-    return types.void(total, at, rows, base, stride, row, factor, start, stop), codegen
+    def typed(_: Any, total: Any, at: Any, rows: Any, base: Any, stride: Any, row: Any, factor: Any, of: Any, start: Any,
+              stop: Any) -> Any:
+        return types.void(total, at, rows, base, stride, row, factor, of, start, stop), codegen
+
+    return intrinsic(typed)
+
+
+add_rows, add_near = _rows(1), _rows(NEAR)
 
 
 @intrinsic
@@ -350,10 +361,11 @@ def gradient(k: int, of: int, at: Array, place: Array, amount: Array, first: Arr
 @jit(nogil=True)
 def slid(k: int, of: int, x: Array, lead: int, reach: int, row: Array, factor: Array, y: Array, part: int,
          sources: int) -> None:
-    """y[t, b, a] = sum_c factor[a, c] x[t - lead + row[a, c], b, c], with zeros around x: one tap a synapse, for values that
-    are mostly not zero. row: at most `reach`. Samples stand side by side, LANES of them and `part` steps at a time."""
+    """y[t, b, a] = sum_cm factor[a, c, m] x[t - lead + row[a, c] + m, b, c], with zeros around x: one tap a synapse, or NEAR,
+    for values that are mostly not zero. row + m: at most `reach`. Samples stand side by side, LANES of them and `part` steps
+    at a time."""
     steps, samples, channels = x.shape
-    outputs, parts = y.shape[2], (steps + part - 1) // part
+    outputs, width, parts = y.shape[2], factor.shape[2], (steps + part - 1) // part
     height = (part + reach) | 1  # odd, in cache lines: rows of many sources would else stand in the same few places
     tasks = (samples + LANES - 1) // LANES * parts
     flat_x, flat_y, rows, factors = x.ravel(), y.ravel(), row.ravel(), factor.ravel()
@@ -373,7 +385,11 @@ def slid(k: int, of: int, x: Array, lead: int, reach: int, row: Array, factor: A
             total[:] = 0
             for c in range(0, channels, sources):
                 for a in range(outputs):
-                    add_rows(total, a * STEPS * LANES, held, (c * height + t - begin) * LANES, height, rows,  # type: ignore[call-arg]
-                             factors, a * channels + c, a * channels + min(c + sources, channels))
+                    start, stop = a * channels + c, a * channels + min(c + sources, channels)
+                    to, base = a * STEPS * LANES, (c * height + t - begin) * LANES
+                    if width == 1:
+                        add_rows(total, to, held, base, height, rows, factors, width, start, stop)
+                    else:
+                        add_near(total, to, held, base, height, rows, factors, width, start, stop)
             for s in range(min(STEPS, last - t)):
                 turned(flat_y, ((t + s) * samples + b) * outputs, outputs, total, s * LANES, STEPS * LANES, outputs, many)

@@ -4,8 +4,8 @@
 
 Spikes are taken one by one: each adds a run of taps to the output's run in time, and each reads one of the gradient; threads
 own outputs, never parts of a sum. What is dense (an input with few zeros, the gradient of the input) is added up directly where
-each synapse is one tap, and otherwise goes through the frequencies of time (`snnsim.nn.spectrum`), whose cost does not depend
-on taps. The kernels are in `snnsim.nn.runs`.
+a synapse has a few taps, and else goes through the frequencies of time (`snnsim.nn.spectrum`), whose cost does not depend on
+taps. The kernels are in `snnsim.nn.runs`.
 """
 
 from __future__ import annotations
@@ -77,12 +77,13 @@ class _Taps(torch.autograd.Function):
 
 def convolved(x: torch.Tensor, first: torch.Tensor, taps: torch.Tensor, back: bool = False) -> torch.Tensor:
     """y [T, B, outputs] for x [T, B, inputs], or `back` the gradient of x for that of y, where most values are not zero."""
-    if taps.shape[2] > 1 or x.shape[1] < runs.LANES // 2:
+    width = 1 if taps.shape[2] == 1 else runs.NEAR
+    if taps.shape[2] > WIDTH or taps[..., width:].any():
         kernel = dense(first, taps)
         return convolve(x, kernel if back else kernel.transpose(1, 2), back)
     steps, samples, channels = x.shape
-    reach = int(first.max())
-    row, factor = (first.t(), taps[..., 0].t()) if back else (reach - first, taps[..., 0])
+    reach, taps = int(first.max()) + width - 1, taps[..., :width]
+    row, factor = (first.t(), taps.transpose(0, 1)) if back else (reach - width + 1 - first, taps.flip(2))
     y = take((steps, samples, len(row)), x.dtype)
     part = -(-max(100, reach) // runs.STEPS) * runs.STEPS
     threads.run(runs.slid, threads.count(-(-samples // runs.LANES) * -(-steps // part), y.numel() * channels // 16),

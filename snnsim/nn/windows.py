@@ -30,7 +30,7 @@ def windows(weight: torch.Tensor, delay: torch.Tensor, sigma: float, length: int
             multiple: int) -> tuple[torch.Tensor, torch.Tensor]:
     """first [...], int32, and taps [..., a multiple of `multiple`], for weights and delays [...], in [0, length - 1]."""
     reach = REACH[delay.dtype] * sigma
-    width = min(length, -(-math.ceil(2 * reach + 2) // multiple) * multiple)
+    width = min(length, math.ceil(2 * reach))
     return _Windows.apply(weight, delay, sigma, length, width, -width % multiple)  # type: ignore[no-untyped-call, no-any-return]
 
 
