@@ -14,7 +14,6 @@ delays spread over steps that tell nothing; s = 0.23 is a width of 0.5, not of 0
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,10 +25,10 @@ from snnsim.nn.compiling import uncompiled
 from snnsim.nn.layers import Linear
 from snnsim.nn.sequential import Stateful
 from snnsim.nn.spectrum import convolve
+from snnsim.nn.windows import EPSILON, windows
 from snnsim.rule import finite
 
-FLOOR, NARROW, EPSILON = 0.27, 0.23, 1e-7
-REACH = {torch.float64: 8.6}  # widths from the middle beyond which a Gaussian is lost in rounding; float32: 5.8
+FLOOR, NARROW = 0.27, 0.23
 
 
 def kernel(weight: torch.Tensor, delay: torch.Tensor, sigma: torch.Tensor | float, length: int) -> torch.Tensor:
@@ -43,17 +42,6 @@ def delayed(x: torch.Tensor, k: torch.Tensor, bias: torch.Tensor | None = None) 
     """y [T, B, outputs], its definition, for x [T, B, inputs] and K [outputs, inputs, L]."""
     padded = functional.pad(x.permute(1, 2, 0), (k.shape[2] - 1, 0))
     return functional.conv1d(padded, k.flip(2), bias).permute(2, 0, 1)
-
-
-def windows(weight: torch.Tensor, delay: torch.Tensor, sigma: float, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The taps of K that are not lost in rounding: first [...], int32, and taps [..., a multiple of taps.WIDTH]."""
-    reach = REACH.get(delay.dtype, 5.8) * sigma
-    width = min(length, -(-math.ceil(2 * reach + 2) // taps.WIDTH) * taps.WIDTH)
-    first = (delay.detach() - (width - 1) / 2 + 0.5).floor().clamp(0, length - width)
-    k = first[..., None] + torch.arange(width, dtype=delay.dtype, device=delay.device)
-    g = torch.exp(-0.5 * ((k - delay[..., None]) / sigma) ** 2)
-    values = weight[..., None] * (g / (g.sum(-1, keepdim=True) + EPSILON))
-    return first.to(torch.int32), functional.pad(values, (0, -width % taps.WIDTH))
 
 
 class _Delays(Stateful):
@@ -110,11 +98,6 @@ class _Delays(Stateful):
         if not self.delay.is_cuda and not bool(torch.isfinite(self.delay.detach()).all()):
             raise ValueError("the delays hold NaN or infinity: lower the learning rate, or their rate")
         return self.delay
-
-    def runs(self, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.training and self.learn:
-            return windows(weight, self.known().to(weight.dtype), self.sigma, self.length)
-        return self.steps(), functional.pad(weight[..., None], (0, taps.WIDTH - 1))
 
     def joined(self, x: Any, state: Sequence[torch.Tensor] | None) -> tuple[Any, int, tuple[torch.Tensor]]:
         """x with the steps of the state before it, how many they are, and the state after it."""
@@ -173,21 +156,29 @@ class DelayLinear(_Delays):
         x, before, after = self.joined(x, state)
         if self.length == 1:
             return Linear.forward(self, x), after  # type: ignore[arg-type]
-        first, runs = self.runs(self.weight)
         if events.is_events(x):
             given = events.checked(x)
             rows = sparse.Rows(given.indptr, given.indices, given.values)
-            y = taps.run(rows, (given.shape[0], given.shape[1], self.in_features), first, runs, self.bias)
-        elif x.device.type == "cpu" and x.dtype == runs.dtype and x.dtype in (torch.float32, torch.float64):
-            y = taps.run(x, tuple(x.shape), first, runs, self.bias)
+            y = taps.run(rows, (given.shape[0], given.shape[1], self.in_features), *self.runs(), self.bias)
+        elif x.device.type == "cpu" and x.dtype == self.weight.dtype and x.dtype in (torch.float32, torch.float64):
+            y = taps.run(x, tuple(x.shape), *self.runs(), self.bias)
         else:
             y = self.by_frequencies(x)
         return y[before:], after
 
+    def runs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first tap of each synapse and its taps, on the CPU: [outputs, inputs] and [outputs, inputs, taps]."""
+        if self.training and self.learn:
+            return windows(self.weight, self.known().to(self.weight.dtype), self.sigma, self.length, taps.WIDTH)
+        return self.steps(), self.weight[..., None]
+
     def by_frequencies(self, x: torch.Tensor) -> torch.Tensor:
         """y of a tensor on any device, by torch's operations."""
-        first, runs = self.runs(self.weight)
-        y = convolve(x, taps.dense(first.t(), runs.transpose(0, 1)).to(x.dtype))
+        if self.training and self.learn:
+            k = kernel(self.weight, self.known().to(self.weight.dtype), self.sigma, self.length)
+        else:
+            k = functional.one_hot(self.steps().long(), self.length) * self.weight[..., None]
+        y = convolve(x, k.permute(2, 1, 0).to(x.dtype))
         return y if self.bias is None else y + self.bias.to(x.dtype)
 
     def extra_repr(self) -> str:
