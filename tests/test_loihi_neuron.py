@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import snnsim.nn as nn
@@ -39,6 +39,7 @@ def integers(neuron: LoihiLIF, x: np.ndarray[Any, Any], u: Any = 0, v: Any = 0) 
     return tuple(np.stack(o) for o in zip(*out, strict=True))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from(["hard", "soft", "none"]), st.sampled_from([6, 14, 20, 23]))
 def test_float32_computes_the_integers(seed: int, reset: Any, bits: int) -> None:
     rng = np.random.default_rng(seed)
