@@ -58,9 +58,8 @@ class Whole(torch.nn.Module):
     def forward(self, w: torch.Tensor, t: torch.Tensor | None = None) -> torch.Tensor:
         if t is not None:
             p = rounded((RATE * t).clamp(max(BOTTOM, TOP + 1 - 2 ** (self.bits - 1)), TOP))
-            sign = torch.where(w.detach() >= 0, 1.0, -1.0).to(w.dtype) + (w - w.detach())
-            power: torch.Tensor = 2.0 ** p.detach() * _by_power(p)
-            return sign * self.unit * power
+            sign: torch.Tensor = torch.where(w.detach() >= 0, 1.0, -1.0).to(w.dtype) + (w - w.detach())
+            return sign * (self.unit * torch.exp2(p.detach()) * _by_power(p))
         if self.weights == "ternary":
             return self.ternary(w)
         step = 2.0 ** (9 - self.bits)

@@ -44,7 +44,8 @@ def whole_net(network: Network, *, bits: int = 8, weights: Weights = "integer", 
         if modules and dropout and before != network.input.name:
             modules.append(nn.Dropout(dropout))
         linear = _linear(layer.maps[0][1], layer)
-        parametrize.register_parametrization(linear, "weight", Whole(weights, bits, 1.0 / p.scale, q.exponent))
+        exponent = q.exponent + (weights == "power")  # the largest power is half of the largest whole number
+        parametrize.register_parametrization(linear, "weight", Whole(weights, bits, 1.0 / p.scale, exponent))
         modules += [linear, nn.Hop(q.delay), _neurons(p, layer)]
         shape, before = own.shape, p.name
     return nn.Sequential(*modules)
