@@ -59,7 +59,8 @@ class Whole(torch.nn.Module):
         if t is not None:
             p = rounded((RATE * t).clamp(max(BOTTOM, TOP + 1 - 2 ** (self.bits - 1)), TOP))
             sign: torch.Tensor = torch.where(w.detach() >= 0, 1.0, -1.0).to(w.dtype) + (w - w.detach())
-            return sign * (self.unit * torch.exp2(p.detach()) * _by_power(p))
+            signed: torch.Tensor = sign * torch.exp2(p.detach()) * _by_power(p) * self.unit
+            return signed
         if self.weights == "ternary":
             return self.ternary(w)
         step = 2.0 ** (9 - self.bits)
