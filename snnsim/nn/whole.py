@@ -58,14 +58,13 @@ class Whole(torch.nn.Module):
     def forward(self, w: torch.Tensor, t: torch.Tensor | None = None) -> torch.Tensor:
         if t is not None:
             p = rounded((RATE * t).clamp(max(BOTTOM, TOP + 1 - 2 ** (self.bits - 1)), TOP))
-            sign: torch.Tensor = torch.where(w.detach() >= 0, 1.0, -1.0).to(w.dtype) + (w - w.detach())
-            signed: torch.Tensor = sign * torch.exp2(p.detach()) * _by_power(p) * self.unit
-            return signed
+            sign = torch.where(w.detach() >= 0, 1.0, -1.0).to(w.dtype) + (w - w.detach())
+            return sign * torch.exp2(p.detach()) * _by_power(p) * self.unit
         if self.weights == "ternary":
             return self.ternary(w)
         step = 2.0 ** (9 - self.bits)
         e = rounded((RATE * self.learned).clamp(*EXPONENTS)) if self.weights == "fixed" else torch.tensor(self.exponent)
-        unit = ALIGN * 2.0 ** float(e.detach()) * step
+        unit = float(ALIGN * step * 2.0 ** float(e.detach()))
         x = w * (self.scale / unit) / _by_power(e)
         return rounded(x.clamp(-256.0 / step, 256.0 / step - 1.0)) * unit * _by_power(e)
 
