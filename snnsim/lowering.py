@@ -74,6 +74,7 @@ class _Walk:
         self.maps: list[Map] = []
         self.bias: NDArray[Any] | None = None
         self.waiting: NDArray[Any] | None = None  # the delays of the axons that the next linear layer starts from
+        self.hops = 0  # steps that the chain takes
         self.last = ""  # the last map, and the last with weights
         self.weighted = ""
         self.factor: NDArray[Any] = np.ones(())  # what the chain is still to be multiplied by
@@ -96,6 +97,8 @@ class _Walk:
                     raise ValueError(f"{label} has {len(delay)} delays, but {self.shape} channels reach it")
                 self.waiting = delay if self.waiting is None else self.waiting + delay
                 self.last = label
+            case nn.Hop():
+                self.hops += module.steps
             case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BNTT1d() | nn.BNTT2d():
                 self.fold(module, label)
             case nn.SumPool2d():
@@ -263,14 +266,14 @@ class _Walk:
         if awake:
             self.notes.append(f"{label}: {awake} of {self.populations[-1].size} neurons fire at rest, without any input, and "
                               "are updated at every step")
-        self.projections.append(Projection(source, target, tuple(self.maps), self.bias))
+        self.projections.append(Projection(source, target, tuple(self.maps), self.bias, self.hops))
         if isinstance(module, nn.Recurrent):
             recurrent = (_array(module.weight) * gain.reshape(-1, 1)).astype(dtype)
             bias = None if module.bias is None else (_array(module.bias) * gain.reshape(-1)).astype(dtype)
             self.projections.append(Projection(target, target, (Dense(recurrent),), bias, delay=1, receptor=module.receptor))
         if isinstance(module, nn.Astrocytes):
             self.projections.append(Projection(target, target, module.maps(dtype), delay=1, receptor=module.receptor))
-        self.maps, self.bias, self.factor = [], None, np.ones(())
+        self.maps, self.bias, self.factor, self.hops = [], None, np.ones(()), 0
 
     def finish(self) -> str:
         if self.waiting is not None:

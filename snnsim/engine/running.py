@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.engine.inputs import Rows, rows_of
+from snnsim.engine.layout import cores
 from snnsim.engine.loop import Events, Plan, Record, Work, run_samples
 from snnsim.engine.plan import SITE, Prepared, aligned
 from snnsim.engine.result import Result, Spikes
@@ -57,7 +57,7 @@ def run(network: Network | Prepared, events: Any, *, mode: Literal["event", "clo
     rows = rows_of(events, prepared.shapes[0], prepared.time, prepared.dtype)
     plan, ticked = prepared.variant(mode == "clock", kept)
     given = Events(rows.indptr, rows.index, rows.value, int(rows.unit), rows.steps, rows.batch)
-    count = min(threads or _cores(), rows.batch)
+    count = min(threads or cores(), rows.batch)
     chunks = [(rows.batch * i // count, rows.batch * (i + 1) // count) for i in range(count)]
     leap_from = NEVER if exact else LEAP_FROM
 
@@ -70,10 +70,6 @@ def run(network: Network | Prepared, events: Any, *, mode: Literal["event", "clo
         with ThreadPoolExecutor(count) as pool:
             records = list(pool.map(work, chunks))
     return _collect(prepared, plan, rows, records, kept, ticked)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run_chunk(prepared: Prepared, plan: Plan, events: Events, first: int, stop: int, leap_from: int) -> Record:

@@ -8,6 +8,7 @@ from snnsim.neurons.cuba import CubaLIF
 from snnsim.neurons.integrate import IF
 from snnsim.neurons.izhikevich import Izhikevich
 from snnsim.neurons.lif import LIF
+from snnsim.neurons.loihi import LoihiLIF
 from snnsim.neurons.mpr import MPRLIF
 from snnsim.neurons.psc_alpha import PscAlpha
 from snnsim.neurons.psc_delta import PscDelta
@@ -16,4 +17,4 @@ from snnsim.neurons.readout import LI
 from snnsim.neurons.territory import Astrocyte
 
 __all__ = ["AMLIF", "IF", "LI", "LIF", "MPRLIF", "AdEx", "AdaptiveLIF", "Astrocyte", "CondExp", "CubaLIF", "Izhikevich",
-           "PscAlpha", "PscDelta", "PscExp"]
+           "LoihiLIF", "PscAlpha", "PscDelta", "PscExp"]

@@ -111,7 +111,7 @@ def forms(dtype: str, interpret: bool) -> dict[str, str]:
     return {"const": number, "add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}",
             "div": "tl.div_rn({}, {})" if dtype == "float32" else "{} / {}",  # float64 knows the exact division alone
             "neg": f"{{}} * {minus}", "exp": "tl.exp({})" if interpret else "libdevice.exp({})",
-            "log": "tl.log({})" if interpret else "libdevice.log({})", "stop": "{}",
+            "log": "tl.log({})" if interpret else "libdevice.log({})", "floor": "tl.floor({})", "stop": "{}",
             "power": "tl.exp(tl.log({}) * ({}))" if interpret else "libdevice.pow({}, {})",  # of what is above 0
             "ge": "{} >= {}", "gt": "{} > {}", "le": "{} <= {}", "lt": "{} < {}", "where": "tl.where({}, {}, {})",
             "spike": f"tl.where({{}} >= {zero}, {one}, {zero})"}

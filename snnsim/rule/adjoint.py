@@ -25,6 +25,8 @@ def partials(s: Symbol, g: Symbol, slope: dict[int, Symbol]) -> Seeds:
             return [(a[0], mul(g, s))]
         case "log":
             return [(a[0], g / a[0])]
+        case "floor":  # straight through
+            return [(a[0], g)]
         case "where":
             return [(a[1], where(a[0], g, const(0.0))), (a[2], where(a[0], const(0.0), g))]
         case "spike":

@@ -1,7 +1,7 @@
 """Check that a function is a pure scalar formula before it is traced.
 
 Read from the compiled code, so it works without the source text too: a rule may use its arguments, its local
-names, numbers, and the functions `exp`, `log` and `where`; a name from anywhere else could change between two kernels.
+names, numbers, and the functions `exp`, `log`, `floor` and `where`; a name from anywhere else could change between two kernels.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from snnsim.rule.replay import Replay
-from snnsim.rule.trace import exp, log, where
+from snnsim.rule.trace import exp, floor, log, where
 
-ALLOWED = {"exp": exp, "log": log, "where": where}
+ALLOWED = {"exp": exp, "log": log, "floor": floor, "where": where}
 
 
 def arguments(function: Callable[..., Any], role: str) -> tuple[str, ...]:
@@ -28,7 +28,8 @@ def arguments(function: Callable[..., Any], role: str) -> tuple[str, ...]:
         raise ValueError(f"{where_} closes over {', '.join(code.co_freevars)}: make it a parameter of the rule")
     for name in code.co_names:
         if name not in ALLOWED:
-            raise ValueError(f"{where_} uses the name {name!r}: a rule may use its arguments, numbers, exp, log and where")
+            raise ValueError(f"{where_} uses the name {name!r}: a rule may use its arguments, numbers, exp, log, floor "
+                             "and where")
         if function.__globals__.get(name) is not ALLOWED[name]:
             raise ValueError(f"{where_}: {name!r} must be snnsim.rule.{name}")
     names = []

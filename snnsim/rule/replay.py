@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from snnsim.rule.trace import OPERATIONS, const, exp, log, where
+from snnsim.rule.trace import OPERATIONS, const, exp, floor, log, where
 
 COMPUTE: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / b,
-    "power": lambda a, b: a ** b, "neg": lambda a: -a, "exp": exp, "log": log, "where": where,
+    "power": lambda a, b: a ** b, "neg": lambda a: -a, "exp": exp, "log": log, "floor": floor, "where": where,
     "ge": lambda a, b: a >= b, "gt": lambda a, b: a > b, "le": lambda a, b: a <= b, "lt": lambda a, b: a < b}
 
 

@@ -24,8 +24,8 @@ class Rule:
         s = 1 if margin(*h, *parameters) >= 0 else 0
         states = reset(*h, s, *parameters)
 
-    The functions are pure: arguments, numbers, + - * /, comparisons, `exp`, `log` and `where`. States and parameters take
-    their names from charge's signature around the inputs. A rule without margin and reset never fires.
+    The functions are pure: arguments, numbers, + - * /, comparisons, `exp`, `log`, `floor` and `where`. States and
+    parameters take their names from charge's signature around the inputs. A rule without margin and reset never fires.
 
     Two optional functions let an event-driven engine skip silent steps:
         leap(*states, k, *parameters) -> states after k steps without input

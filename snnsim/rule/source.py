@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from snnsim.rule.trace import Symbol, reachable
 
 FORMAT = {"const": "F({!r})", "add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}", "neg": "-{}",
-          "exp": "exp({})", "log": "np.log({})", "power": "{} ** {}", "ge": "{} >= {}", "gt": "{} > {}", "le": "{} <= {}",
-          "lt": "{} < {}", "where": "({1} if {0} else {2})", "stop": "{}", "spike": "(F(1.0) if {} >= F(0.0) else F(0.0))"}
+          "exp": "exp({})", "log": "np.log({})", "floor": "np.floor({})", "power": "{} ** {}", "ge": "{} >= {}",
+          "gt": "{} > {}", "le": "{} <= {}", "lt": "{} < {}", "where": "({1} if {0} else {2})", "stop": "{}",
+          "spike": "(F(1.0) if {} >= F(0.0) else F(0.0))"}
 
 
 def print_lines(outputs: tuple[Symbol, ...], names: Mapping[str, str] | None = None, prefix: str = "_",

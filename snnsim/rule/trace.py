@@ -1,6 +1,6 @@
 """Run a rule's functions on symbols and keep what they did: a graph over a dozen operations.
 
-A rule's functions know only floats and the names `exp`, `log` and `where`. Given symbols instead of floats they leave
+A rule's functions know only floats and the names `exp`, `log`, `floor` and `where`. Given symbols instead of floats they leave
 a trace; given floats, arrays or tensors they compute. So one definition serves the oracle, torch and every kernel.
 """
 
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 COMPARISONS = ("ge", "gt", "le", "lt")
-OPERATIONS = {"add": 2, "sub": 2, "mul": 2, "div": 2, "power": 2, "neg": 1, "exp": 1, "log": 1, "where": 3,
+OPERATIONS = {"add": 2, "sub": 2, "mul": 2, "div": 2, "power": 2, "neg": 1, "exp": 1, "log": 1, "floor": 1,
+              "where": 3,
               "ge": 2, "gt": 2, "le": 2, "lt": 2}
 
 
@@ -46,7 +47,7 @@ class Symbol:
         raise TypeError("a rule cannot branch on a value (if, and, or, not, a < b < c): write where(condition, a, b)")
 
     def __float__(self) -> float:
-        raise TypeError("a rule cannot turn a value into a Python number: use + - * /, exp, log, where and comparisons")
+        raise TypeError("a rule cannot turn a value into a Python number: use + - * /, exp, log, floor, where and comparisons")
 
 
 def const(value: float) -> Symbol:
@@ -101,6 +102,14 @@ def log(x: Any) -> Any:
     if isinstance(x, Symbol):
         return Symbol("log", (x,))
     return sys.modules["torch"].log(x) if _is_tensor(x) else np.log(x)
+
+
+def floor(x: Any) -> Any:
+    """The largest whole number that is not above x, for a float, an array, a tensor or a symbol. Its derivative is taken as 1
+    (straight through), so that what is rounded can be trained: Bengio, Leonard and Courville (2013)."""
+    if isinstance(x, Symbol):
+        return Symbol("floor", (x,))
+    return sys.modules["torch"].floor(x.detach()) + (x - x.detach()) if _is_tensor(x) else np.floor(x)
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:

@@ -1,0 +1,255 @@
+"""Runs an integer network: whole numbers throughout, event by event, sample by sample. This is what exports must equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.engine.inputs import Rows, rows_of
+from snnsim.engine.layout import cores
+from snnsim.hardware.integer.model import IntegerNetwork
+from snnsim.rule import one_of
+
+Array = NDArray[Any]
+SUMS, CURRENTS, MEMBRANES = range(3)
+ACCUMULATOR = 24  # bits of the sum that arrives at a neuron in a step, with its sign
+RESETS = {"hard": 0, "soft": 1, "none": 2}
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerResult:
+    """A run of B samples over T steps, those of the input and the network's latency.
+
+    prediction: int64 [B], or an int for one sample given alone. scores: int64 [B, outputs], the sum of the output's v over the
+    steps, or its spikes. spikes: by population, uint8 [T, B, *population]; none are kept with spikes=False. u, v: by population
+    named in `record`, after each step, int32 [T, B, *population]. rates: by population, spikes a neuron and step. overflows: by population, how often the
+    sum of what arrived passed its bits, u wrapped, and v stopped at its end.
+    """
+
+    prediction: Any
+    scores: NDArray[np.int64]
+    spikes: dict[str, NDArray[np.uint8]]
+    u: dict[str, NDArray[np.int32]]
+    v: dict[str, NDArray[np.int32]]
+    rates: dict[str, float]
+    overflows: dict[str, dict[str, int]]
+
+
+class Plan(NamedTuple):
+    """Flat arrays: populations lie one after another in the neurons, projections in the synapses."""
+
+    first: Array  # [populations + 1] where a population's neurons begin; the input has none
+    reset: Array
+    keep_u: Array
+    keep_v: Array
+    theta: Array
+    bias: Array
+    source: Array  # [projections]
+    target: Array
+    shift: Array
+    slots: Array  # steps of its ring
+    ring: Array  # where it begins
+    row: Array  # where its rows begin in indptr
+    indptr: Array
+    post: Array
+    weight: Array
+    delay: Array
+
+
+class Kept(NamedTuple):
+    """What a run writes: spikes, u and v of each step; sums of the readout, spikes and overflows by population, of each
+    sample; and where the first overflow was: population, neuron, step, kind."""
+
+    fired: Array
+    u: Array
+    v: Array
+    sums: Array
+    total: Array
+    found: Array
+    where: Array
+
+
+def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), overflow: Literal["count", "raise"] = "count",
+        threads: int | None = None, spikes: bool = True) -> IntegerResult:
+    """Run an integer network on one sample or many; the events are those that `engine.run` takes, with whole counts.
+
+    record: populations whose u and v are kept. spikes: keep them. overflow: "count" the sums, currents and membranes that leave their bits, which
+    wrap or stop as the hardware's do, or "raise" OverflowError that names the first. threads: by default one a core.
+
+    Errors: ValueError that names the argument, and OverflowError.
+    """
+    one_of("overflow", overflow, ("count", "raise"))
+    names = [p.name for p in network.populations[1:]]
+    for name in record:
+        one_of("record", name, names)
+    rows = rows_of(events, network.populations[0].shape, network.time, np.dtype(np.float64))
+    counts = np.rint(rows.value).astype(np.int64)
+    if np.any(counts != rows.value):
+        raise ValueError("events of an integer network must be whole counts, got "
+                         f"{rows.value[np.flatnonzero(counts != rows.value)[0]]:g}")
+    plan, steps = _plan(network), rows.steps + network.latency
+    neurons = int(plan.first[-1])
+    kept = np.array([p.name in record for p in network.populations])
+    fired, u, v = (np.zeros((steps, rows.batch, neurons) if keep else (0, 0, 0), dtype)
+                   for keep, dtype in ((spikes, np.uint8), (kept.any(), np.int32), (kept.any(), np.int32)))
+    output = 1 + names.index(network.output)
+    sums = np.zeros((rows.batch, neurons), np.int64)
+    found = np.zeros((rows.batch, len(network.populations), 3), np.int64)
+    total = np.zeros((rows.batch, len(network.populations)), np.int64)
+    where = np.full((rows.batch, 4), -1, np.int64)
+    count = max(1, min(threads or cores(), rows.batch))
+    bounds = [(rows.batch * i // count, rows.batch * (i + 1) // count) for i in range(count)]
+
+    def work(bound: tuple[int, int]) -> None:
+        _run(plan, rows.indptr, rows.index, counts, rows.steps, rows.batch, *bound, steps, network.readout == "count",
+             Kept(fired, u, v, sums, total, found, where))
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(work, bounds))
+    if overflow == "raise" and found.any():
+        _raise(network, found, where)
+    return _collect(network, plan, rows, output, Kept(fired, u, v, sums, total, found, where), kept, steps)
+
+
+def _collect(network: IntegerNetwork, plan: Plan, rows: Rows, output: int, all_: Kept, kept: Array,
+             steps: int) -> IntegerResult:
+    def part(array: Array, i: int) -> Array:
+        return array[..., plan.first[i]: plan.first[i + 1]].reshape(*array.shape[:-1], *network.populations[i].shape)
+
+    firing = [(i, p) for i, p in enumerate(network.populations) if p.reset in ("hard", "soft")]
+    scores = part(all_.sums, output).reshape(rows.batch, -1)
+    prediction = scores.argmax(1)
+    overflows = {p.name: dict(zip(("sums", "u", "v"), all_.found[:, i].sum(0).tolist(), strict=True))
+                 for i, p in enumerate(network.populations) if i}
+    seen = [(i, p.name) for i, p in enumerate(network.populations) if kept[i]]
+    return IntegerResult(int(prediction[0]) if rows.alone else prediction, scores,
+                         {p.name: part(all_.fired, i) for i, p in firing} if all_.fired.size else {},
+                         {n: part(all_.u, i) for i, n in seen}, {n: part(all_.v, i) for i, n in seen},
+                         {p.name: float(all_.total[:, i].sum() / (p.size * steps * rows.batch)) for i, p in firing}, overflows)
+
+
+def _raise(network: IntegerNetwork, found: Array, where: Array) -> None:
+    sample = int(np.flatnonzero(found.any((1, 2)))[0])
+    population, neuron, step, kind = where[sample].tolist()
+    what = {SUMS: f"the sum that arrives passes its {ACCUMULATOR} bits", CURRENTS: "u passes 24 bits and wraps",
+            MEMBRANES: "v passes 24 bits and stops there"}[kind]
+    raise OverflowError(f"population {network.populations[population].name!r}, neuron {neuron}, step {step}, sample {sample}: "
+                        f"{what}; fit the scales with integer.calibrate, or run with overflow='count'")
+
+
+def _plan(network: IntegerNetwork) -> Plan:
+    populations = network.populations
+    names = [p.name for p in populations]
+    first = np.cumsum([0, 0, *(p.size for p in populations[1:])])
+
+    def flat(values: Any) -> Array:
+        return np.concatenate([np.broadcast_to(f, p.shape).ravel() for p, f in zip(populations[1:], values, strict=True)])
+
+    made = [q.synapses(network.population(q.source).shape) for q in network.projections]
+    slots = [int(m[3].max(initial=1)) + 1 for m in made]
+    sizes = [network.population(q.target).size for q in network.projections]
+    rings = np.cumsum([0, *(s * n for s, n in zip(slots, sizes, strict=True))])
+    begin = np.cumsum([0, *(len(m[1]) for m in made)])
+    rows = np.cumsum([0, *(len(m[0]) for m in made)])
+    joined = [np.concatenate([m[k] for m in made] or [np.zeros(0, np.int32)]) for k in (1, 2, 3)]
+    indptr = np.concatenate([m[0] + b for m, b in zip(made, begin, strict=False)] or [np.zeros(0, np.int64)])
+    return Plan(first, np.array([RESETS[p.reset] if p.reset else -1 for p in populations]),
+                flat(4095 - p.du for p in populations[1:]), flat(4096 - p.dv for p in populations[1:]),
+                flat(p.vth << 6 for p in populations[1:]), flat(p.bias << p.bias_exponent for p in populations[1:]),
+                np.array([names.index(q.source) for q in network.projections], np.int64),
+                np.array([names.index(q.target) for q in network.projections], np.int64),
+                np.array([q.exponent for q in network.projections], np.int64), np.array(slots, np.int64), rings, rows, indptr,
+                *joined)
+
+
+@numba.njit(nogil=True, cache=True)
+def _arrive(plan: Plan, p: int, t: int, ring: Array, x: Array) -> None:  # pragma: no cover - compiled
+    """x: what arrives at population p in step t, before the shift by 6 bits; the rings' slots are emptied."""
+    size = plan.first[p + 1] - plan.first[p]
+    x[:size] = 0
+    for q in range(len(plan.source)):
+        if plan.target[q] != p:
+            continue
+        at = plan.ring[q] + (t % plan.slots[q]) * size
+        shift = plan.shift[q]
+        for n in range(size):
+            a = ring[at + n]
+            if a != 0:
+                x[n] += a << shift if shift >= 0 else a >> -shift
+                ring[at + n] = 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _send(plan: Plan, p: int, neuron: int, count: int, t: int, ring: Array) -> None:  # pragma: no cover - compiled
+    for q in range(len(plan.source)):
+        if plan.source[q] != p:
+            continue
+        size, slots, row = plan.first[plan.target[q] + 1] - plan.first[plan.target[q]], plan.slots[q], plan.row[q] + neuron
+        for k in range(plan.indptr[row], plan.indptr[row + 1]):
+            ring[plan.ring[q] + ((t + plan.delay[k]) % slots) * size + plan.post[k]] += plan.weight[k] * count
+
+
+@numba.njit(nogil=True, cache=True)
+def _noted(found: Array, where: Array, p: int, n: int, t: int, kind: int) -> None:  # pragma: no cover - compiled
+    if where[0] < 0:
+        where[0], where[1], where[2], where[3] = p, n, t, kind
+    found[p, kind] += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _step(plan: Plan, p: int, t: int, x: Array, u: Array, v: Array, fired: Array, found: Array,
+          where: Array) -> None:  # pragma: no cover - compiled
+    for n in range(plan.first[p + 1] - plan.first[p]):
+        i = plan.first[p] + n
+        if x[n] >= 1 << 23 or x[n] < -(1 << 23):
+            _noted(found, where, p, n, t, SUMS)
+        current = abs(u[i]) * plan.keep_u[i] >> 12
+        current = (current if u[i] >= 0 else -current) + (x[n] << 6)
+        if current > 1 << 23 or current <= -(1 << 23):
+            _noted(found, where, p, n, t, CURRENTS)
+            current += -(1 << 24) if current > 0 else 1 << 24
+        h = abs(v[i]) * plan.keep_v[i] >> 12
+        h = (h if v[i] >= 0 else -h) + current + plan.bias[i]
+        if h > (1 << 23) - 1 or h < 1 - (1 << 23):
+            _noted(found, where, p, n, t, MEMBRANES)
+            h = (1 << 23) - 1 if h > 0 else 1 - (1 << 23)
+        u[i] = current
+        fired[i] = plan.reset[p] != 2 and h > plan.theta[i]
+        v[i] = h if not fired[i] else (h - plan.theta[i] if plan.reset[p] == 1 else 0)
+
+
+@numba.njit(nogil=True, cache=True)
+def _run(plan: Plan, indptr: Array, index: Array, counts: Array, given: int, batch: int, start: int, stop: int, steps: int,
+         counted: bool, kept: Kept) -> None:  # pragma: no cover - compiled
+    neurons = plan.first[-1]
+    u, v, x = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
+    ring, fired = np.zeros(plan.ring[-1], np.int64), np.zeros(neurons, np.uint8)
+    for b in range(start, stop):
+        u[:] = 0
+        v[:] = 0
+        ring[:] = 0
+        for t in range(steps):
+            for p in range(1, len(plan.reset)):
+                _arrive(plan, p, t, ring, x)
+                _step(plan, p, t, x, u, v, fired, kept.found[b], kept.where[b])
+            if t < given:
+                for k in range(indptr[t * batch + b], indptr[t * batch + b + 1]):
+                    _send(plan, 0, index[k], counts[k], t, ring)
+            for p in range(1, len(plan.reset)):
+                for n in range(plan.first[p + 1] - plan.first[p]):
+                    if fired[plan.first[p] + n]:
+                        kept.total[b, p] += 1
+                        _send(plan, p, n, 1, t, ring)
+            for i in range(neurons):
+                kept.sums[b, i] += fired[i] if counted else v[i]
+            if kept.fired.size:
+                kept.fired[t, b] = fired
+            if kept.u.size:
+                kept.u[t, b] = u
+                kept.v[t, b] = v

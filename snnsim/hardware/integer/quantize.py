@@ -1,0 +1,271 @@
+"""From a Network to whole numbers: what hardware of this kind can hold, with the least error.
+
+v of a population is multiplied by S, so that theta becomes 64 vth, and weights become 64 mantissa 2**exponent:
+
+    mantissa = [S w / (64 2**exponent)]      vth = [(S theta - 1) / 64]      bias = [S b / 2**bias_exponent]
+    dv = [4096 (1 - decay)]                  du = [4096 (1 - keep)] - 1
+
+S is free, as only its ratio to the weights counts: of 32 values within a factor of 2 the one with the least squared error of the
+weights is taken, then the largest power of two that leaves room for v. Thresholds of single neurons go into their weights, as
+the neurons of a group share one. The method is our own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnsim.hardware.composed import composed
+from snnsim.hardware.integer.latency import latencies
+from snnsim.hardware.integer.model import (
+    BIAS_BITS,
+    BIAS_EXPONENTS,
+    IntegerNetwork,
+    IntegerPopulation,
+    IntegerProjection,
+    Reset,
+    Sign,
+)
+from snnsim.hardware.nir.folded import plain_thresholds
+from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse
+from snnsim.network import Network, Population
+from snnsim.neurons.loihi import ALIGN, ONE
+from snnsim.neurons.loihi import RULES as LOIHI
+from snnsim.rule import one_of
+
+Floats = NDArray[np.float64]
+RESETS: dict[str, Reset] = {
+    "lif_hard": "hard", "lif_soft": "soft", "lif_none": "none", "if_hard": "hard", "if_soft": "soft", "if_none": "none",
+    "cuba_hard": "hard", "cuba_soft": "soft", "li": "none", **{rule.name: r for r, rule in LOIHI.items()}}  # type: ignore[misc]
+ROOM = 2.0**18  # where S theta lies at most: 32 times below the end of v
+OPEN = 2.0**16  # where S times the largest weight lies at most, for neurons without a threshold
+LARGEST_EXPONENT = 7  # Loihi's exponents have 4 bits, with their sign
+CLIPS = 2.0 ** -np.linspace(0.0, 1.0, 33)[:-1]  # what is kept of the largest weight
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A population and what ends at it, in floats. theta: of every neuron; 0 where it never fires. du, dv, vth: whole, as they
+    will be; vth only where the neurons are Loihi's already, whose S is 1."""
+
+    name: str
+    shape: tuple[int, ...]
+    reset: Reset
+    du: Any
+    dv: Any
+    theta: float
+    maps: tuple[tuple[str, Map, int], ...]  # source, map, delay
+    bias: Floats
+    errors: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+    vth: Any = None
+
+
+def layers_of(network: Network) -> list[Layer]:
+    """What is to be quantised. ValueError that names what hardware of this kind cannot hold."""
+    network.require_projections("quantize")
+    network, _ = plain_thresholds(network)
+    late = latencies(network)
+    return [_layer(network, p, late) for p in network.populations[1:]]
+
+
+def quantize(network: Network, target: str = "loihi2", *, bits: int = 8, lower: Mapping[str, int] | None = None,
+             thresholds: Mapping[str, float] | None = None) -> IntegerNetwork:
+    """The network in whole numbers, for hardware of this kind.
+
+    target: "loihi2". bits: of a weight, 2 .. 8. lower: by population, powers of two by which its numbers are to be smaller than
+    they could be; thresholds: by population, a factor. `calibrate` finds both. A network of `LoihiLIF` with whole weights,
+    such as one that was trained so, is taken as it is.
+
+    `IntegerNetwork.report` says what changed: by projection the relative error of the weights (root of mean squares), the
+    shares of them that were clipped and that became 0; by population the largest errors of decays (absolute), of biases and of
+    the threshold (in thresholds).
+
+    Errors: ValueError that names the population or the projection, and what cannot be held.
+    """
+    one_of("target", target, ("loihi2",))
+    if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
+        raise ValueError(f"bits must be a whole number in 2 .. 8, got {bits!r}")
+    layers = layers_of(network)
+    populations = [IntegerPopulation(network.input.name, network.input.shape, None)]
+    projections: list[IntegerProjection] = []
+    report: dict[str, Mapping[str, Any]] = {}
+    for layer in layers:
+        scale, clip = (1.0, 1.0) if layer.vth is not None else _scaled(layer, bits, (lower or {}).get(layer.name, 0))
+        for source, m, delay in layer.maps:
+            q, report[f"{source}->{layer.name}"] = _projection(layer, source, m, delay, scale, bits, clip)
+            projections.append(q)
+        p, report[layer.name] = _population(layer, scale, (thresholds or {}).get(layer.name, 1.0))
+        populations.append(p)
+    return IntegerNetwork(tuple(populations), tuple(projections), network.time, network.output, network.readout,
+                          latencies(network)[network.output], network.classes,
+                          (*network.notes, *(n for layer in layers for n in layer.notes)), report)
+
+
+def _layer(network: Network, p: Population, late: Mapping[str, int]) -> Layer:
+    where = f"population {p.name!r}"
+    assert p.rule is not None
+    if p.rule.name not in RESETS:
+        raise ValueError(f"{where} has rule {p.rule.name!r}, which hardware of this kind does not hold: it holds "
+                         f"{', '.join(RESETS)}")
+    given = {k: np.asarray(v, np.float64) for k, v in p.parameters.items()}
+    into = network.into(p.name)
+    maps = [(q.source, composed(q.maps, network.population(q.source).shape), q.delay + late[p.name] - late[q.source])
+            for q in into]
+    for source, m, _ in maps:
+        if not m.arrays()["weight"].any():
+            raise ValueError(f"projection {source}->{p.name} has no weight that is not 0: leave it out")
+    bias = sum((np.broadcast_to(np.asarray(q.bias, np.float64), p.shape) for q in into if q.bias is not None), np.zeros(p.shape))
+    if p.rule.name.startswith("loihi"):
+        if bias.any():
+            raise ValueError(f"{where}: a projection brings a bias, which Loihi's neurons hold themselves: LoihiLIF(bias=)")
+        return Layer(p.name, p.shape, RESETS[p.rule.name], ONE - 1 - given["keep_u"], ONE - given["keep_v"], 0.0, tuple(maps),
+                     np.broadcast_to(given["bias"], p.shape), {}, vth=given["theta"] / ALIGN)
+    decay, keep = given.get("decay", np.ones(())), given.get("keep", np.zeros(()))
+    du, dv = np.clip(np.rint(ONE * (1.0 - keep)) - 1, 0, ONE - 1), np.rint(ONE * (1.0 - decay))
+    notes: tuple[str, ...] = ()
+    if bias.any() and keep.any():
+        bias = bias / (1.0 - np.broadcast_to(keep, p.shape))
+        notes = (f"{where}: its bias charges the membrane, not the current: equal once the current has settled",)
+    errors = {"decay_error": float(np.abs(1.0 - dv / ONE - decay).max()), "keep_error": float(np.abs(1.0 - (du + 1) / ONE - keep).max())}
+    reset, theta = RESETS[p.rule.name], given.get("theta", np.zeros(()))
+    if reset == "none":
+        return Layer(p.name, p.shape, reset, du, dv, 0.0, tuple(maps), bias, errors, notes)
+    if theta.min() <= 0.0:
+        raise ValueError(f"{where} has a threshold of {theta.min():g}: hardware of this kind needs one above 0")
+    common = float(theta.max())
+    ratio = np.broadcast_to(common / theta, p.shape)
+    if np.any(ratio != 1.0):
+        maps = [(source, _rows_times(m, ratio, f"{source}->{p.name}"), delay) for source, m, delay in maps]
+    return Layer(p.name, p.shape, reset, du, dv, common, tuple(maps), bias * ratio, errors, notes)
+
+
+def _rows_times(m: Map, ratio: Floats, name: str) -> Map:
+    """The map with the weights of each target multiplied; of a convolution, each channel's."""
+    weight = m.arrays()["weight"].astype(np.float64)
+    if isinstance(m, Sparse):
+        return _weighing(m, weight * ratio.ravel()[np.asarray(m.targets)])
+    rows = ratio.reshape(len(weight), -1)
+    if np.any(rows != rows[:, :1]):
+        raise ValueError(f"projection {name}: the thresholds of its targets differ within a channel, and a convolution has one "
+                         "weight for all of it: use one threshold a channel")
+    return _weighing(m, weight * rows[:, 0].reshape(-1, *[1] * (weight.ndim - 1)))
+
+
+def _weighing(m: Map, weight: NDArray[Any]) -> Map:
+    """The map with other weights."""
+    match m:
+        case Conv2d(stride=stride, padding=padding):
+            return Conv2d(weight, stride, padding)
+        case Delayed(delay=delay):
+            return Delayed(weight, delay)
+        case Sparse(indptr=indptr, targets=targets, shape=shape):
+            return Sparse(indptr, targets, weight, shape)
+        case _:
+            return Dense(weight)
+
+
+def _sign(w: Floats) -> Sign:
+    return "mixed" if w.min() < 0.0 < w.max() else "inh" if w.min() < 0.0 else "exc"
+
+
+def _levels(w: Floats, bits: int) -> tuple[int, int, int]:
+    """The lowest and the highest mantissa that there are for weights of these signs, and the step between them."""
+    sign = _sign(w)
+    step = 2 ** (9 - bits if sign == "mixed" else 8 - bits)
+    return {"mixed": (-256, 256 - step, step), "exc": (0, 256 - step, step), "inh": (step - 256, 0, step)}[sign]
+
+
+def _mantissas(w: Floats, unit: float, bits: int) -> Floats:
+    """Weights in units of a mantissa, to the nearest that there is."""
+    low, high, step = _levels(w, bits)
+    return np.asarray(np.clip(np.rint(w / (unit * step)) * step, low, high))
+
+
+def _exponent(w: Floats, scale: float, bits: int, clip: float) -> int:
+    """The least exponent, at least 0, at which what is kept of the largest weight fits."""
+    low, high, _ = _levels(w, bits)
+    return max(0, math.ceil(math.log2(clip * float(np.abs(w).max()) * scale / (ALIGN * max(high, -low))) - 1e-9))
+
+
+def _scaled(layer: Layer, bits: int, lower: int) -> tuple[float, float]:
+    """S, and the share of the largest weight that is kept."""
+    weights = [m.arrays()["weight"].astype(np.float64) for _, m, _ in layer.maps]
+    if not weights:
+        return ROOM / layer.theta if layer.theta else 1.0, 1.0
+    largest, top = max((float(np.abs(w).max()), max(map(abs, _levels(w, bits)[:2]))) for w in weights)
+    biggest = float(np.abs(layer.bias).max())
+
+    def power(scale: float) -> int:
+        """The largest for which v has room, and biases need no exponent above 6."""
+        room = min(ROOM / layer.theta if layer.theta else OPEN / largest, 2.0 ** (BIAS_BITS + 4) / biggest if biggest else np.inf)
+        return min(LARGEST_EXPONENT, max(0, math.floor(math.log2(room / scale)) - lower))
+
+    def error(clip: float) -> float:
+        scale = ALIGN * top / (clip * largest)
+        units = [ALIGN * 2.0 ** _exponent(w, scale, bits, clip) / scale for w in weights]
+        return sum(float(np.square(_mantissas(w, u, bits) * u - w).sum() / np.square(w).sum())
+                   for w, u in zip(weights, units, strict=True))
+
+    clip = min(CLIPS, key=error)
+    scale = ALIGN * top / (clip * largest)
+    return float(scale * 2.0 ** power(scale)), float(clip)
+
+
+def _projection(layer: Layer, source: str, m: Map, delay: int, scale: float, bits: int, clip: float) -> tuple[
+        IntegerProjection, dict[str, Any]]:
+    w = m.arrays()["weight"].astype(np.float64)
+    name = f"{source}->{layer.name}"
+    exponent = _exponent(w, scale, bits, clip) if layer.vth is None else _whole_exponent(name, w, bits)
+    unit = ALIGN * 2.0**exponent / scale
+    kept = _mantissas(w, unit, bits)
+    if not kept.any():
+        raise ValueError(f"projection {name}: all of its weights become 0 at {bits} bits, beside others into {layer.name!r} or a "
+                         f"threshold of {layer.theta:g}: use more bits, or scale the inputs of {layer.name!r} alike")
+    low, high, step = _levels(w, bits)
+    beyond = (w / unit > high + step / 2) | (w / unit < low - step / 2)
+    report = {"bits": bits, "sign": _sign(w), "exponent": exponent, "error": math.sqrt(np.square(kept * unit - w).sum()
+                                                                                      / np.square(w).sum()),
+              "clipped": float(beyond.mean()), "zero": float(((kept == 0) & (w != 0)).sum() / np.count_nonzero(w))}
+    return IntegerProjection(source, layer.name, _weighing(m, kept), exponent, bits, _sign(w), delay), report
+
+
+def _whole_exponent(name: str, w: Floats, bits: int) -> int:
+    """The exponent at which weights that are whole already stay what they are."""
+    for exponent in range(LARGEST_EXPONENT + 1):
+        if np.array_equal(_mantissas(w, ALIGN * 2.0**exponent, bits) * ALIGN * 2.0**exponent, w):
+            return exponent
+    raise ValueError(f"projection {name}: weights into Loihi's neurons must be 64 * 2**exponent times mantissas of {bits} bits, "
+                     f"and no exponent in 0 .. {LARGEST_EXPONENT} makes them so")
+
+
+def _population(layer: Layer, scale: float, factor: float) -> tuple[IntegerPopulation, dict[str, Any]]:
+    vth = layer.vth if layer.vth is not None else max(0.0, np.rint((scale * layer.theta * factor - 1.0) / ALIGN))
+    if layer.theta and vth < 1:
+        raise ValueError(f"population {layer.name!r}: its threshold of {layer.theta:g} is too small beside its weights for the "
+                         "bits of hardware")
+    largest = 2 ** (BIAS_BITS - 1) - 1
+    wanted, exponent = layer.bias * scale, 0 if layer.vth is not None else 6
+    while np.abs(wanted).max() > largest * 2**exponent and exponent <= BIAS_EXPONENTS:
+        exponent += 1
+    if exponent > BIAS_EXPONENTS or np.max(vth) > 2**17 - 1:
+        what = f"bias of {np.abs(layer.bias).max():g}" if exponent > BIAS_EXPONENTS else f"threshold of {layer.theta:g}"
+        raise ValueError(f"population {layer.name!r}: its {what} is too large beside its weights for the bits of hardware")
+    bias = np.rint(wanted / 2**exponent)
+    if layer.vth is not None and np.any(bias * 2**exponent != wanted):
+        raise ValueError(f"population {layer.name!r}: bias must be whole numbers of {BIAS_BITS} bits times 2**{exponent}")
+    theta = layer.theta or 1.0
+    report = {**layer.errors, "bias_error": float(np.abs(bias * 2**exponent - wanted).max() / (scale * theta)),
+              "threshold_error": float(abs((ALIGN * vth + 1) / scale - theta) / theta) if layer.theta else 0.0}
+    p = IntegerPopulation(layer.name, layer.shape, layer.reset, layer.du, layer.dv, vth, _least(bias), exponent, 1.0 / scale)
+    return p, report
+
+
+def _least(values: Floats) -> Any:
+    """One number where all are the same."""
+    return values.flat[0] if np.all(values == values.flat[0]) else values

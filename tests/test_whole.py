@@ -1,0 +1,139 @@
+"""Quantisation-aware nets: in training mode and in evaluation they compute what the executor computes, bit for bit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import snnsim.nn as nn
+from snnsim import engine, train
+from snnsim.hardware import integer
+from snnsim.lowering import lower
+from snnsim.maps import Dense
+from snnsim.network import Network, Population, Projection, TimeBase
+from snnsim.neurons import LI, LIF, LoihiLIF
+from snnsim.nn.whole import WEIGHTS
+from tests.test_integer import like_a_trained_net
+
+Array = np.ndarray[Any, Any]
+
+
+def chain(seed: int = 0) -> tuple[Network, Array]:
+    """A convolution, delays and a readout, as of a trained net; and counts [T, B, *input]."""
+    network, counts = like_a_trained_net(seed)
+    kept = [q for q in network.projections if q.source != q.target]
+    return Network(network.populations, kept, network.time), counts
+
+
+def ready(net: nn.Sequential, network: Network) -> nn.Sequential:
+    nn.set_dt(net, network.time.dt)
+    net.time, net.input_shape = network.time, network.input.shape  # type: ignore[assignment]
+    return net
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_training_evaluation_engine_and_executor_are_one(weights: Any, bits: int) -> None:
+    network, counts = chain()
+    net = ready(train.whole_net(network, bits=bits, weights=weights), network)
+    with torch.no_grad():  # biases other than those of the start
+        for p in net.parameters():
+            if p.ndim <= 3:
+                p += 0.01 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1))
+    x = torch.tensor(counts, dtype=torch.float32)
+    net.train()
+    trained, _ = net(x)
+    out, _ = net.eval()(x)
+    whole = lower(net)
+    model = integer.quantize(whole, bits=bits if weights in ("integer", "fixed") else 8)
+    found, engined = integer.run(model, counts, record=["loihi_li_9"]), engine.run(whole, x.numpy(), record=["loihi_li_9"])
+    unit = net[-1].unit
+    np.testing.assert_array_equal(found.v["loihi_li_9"], engined.membranes["loihi_li_9"])
+    np.testing.assert_array_equal((out.detach().double() / unit).round().numpy(), found.v["loihi_li_9"])
+    assert torch.equal(trained, out) and model.latency == 0
+    fired = {name: int(s.sum()) for name, s in found.spikes.items()}
+    assert min(fired.values()) > 30
+    for name, spikes in found.spikes.items():
+        np.testing.assert_array_equal(spikes, engined.spikes[name].dense())
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_weights_are_what_their_form_allows(weights: Any) -> None:
+    network, _ = chain()
+    for bits in (3, 4, 8):
+        net = train.whole_net(network, bits=bits, weights=weights)
+        for layer in (m for m in net if hasattr(m, "parametrizations")):
+            assert isinstance(layer, torch.nn.Module)
+            w = layer.weight.detach().numpy().astype(np.float64) / 64  # type: ignore[operator]
+            kinds = np.unique(np.abs(w[w != 0]))
+            if weights == "power":
+                assert np.all(w != 0) and np.all(np.log2(kinds) % 1 == 0) and len(kinds) <= 2 ** (bits - 1)
+            elif weights == "ternary":
+                assert len(kinds) == 1 and 0 < np.mean(w == 0) < 1
+            else:
+                assert len(np.unique(w)) <= 2**bits
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_they_learn(weights: Any) -> None:
+    """A task that a float net with other weights solves: the whole one comes to it by training, and its signs can flip."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    network = Network((Population("in", (12,)), Population.of("h", 24, LIF(tau=8.0, reset="hard"), 1.0, "f"),
+                       Population.of("out", 2, LI(tau=20.0), 1.0, "f")),
+                      (Projection("in", "h", (Dense(rng.normal(0, 0.5, (24, 12)).astype("f")),)),
+                       Projection("h", "out", (Dense(rng.normal(0, 0.3, (2, 24)).astype("f")),))), TimeBase(steps=30))
+    net = ready(train.whole_net(network, bits=4, weights=weights), network)
+    label = torch.arange(64) % 2
+    x = (torch.rand(30, 64, 12) < 0.15 + 0.15 * ((torch.arange(12) < 6)[None] == (label == 0)[:, None])).float()
+    signs = {name: torch.sign(p.detach()) for name, p in net.named_parameters() if p.ndim > 1}
+    optimiser = torch.optim.Adam(net.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(25):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(net(x)[0].mean(0), label)
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.3 * losses[0] and all(bool(torch.isfinite(p.grad).all()) for p in net.parameters())
+    assert sum(int((torch.sign(p.detach()) != signs[name]).sum()) for name, p in net.named_parameters() if p.ndim > 1) > 5
+
+
+def test_a_hop_is_a_step_and_keeps_its_state() -> None:
+    x = torch.randn(7, 2, 3)
+    y, state = nn.Hop(2)(x[:3])
+    z, _ = nn.Hop(2)(x[3:], state)
+    assert torch.equal(torch.cat([y, z]), torch.cat([torch.zeros(2, 2, 3), x[:5]]))
+    with pytest.raises(ValueError, match="steps must be a positive whole number, got 0"):
+        nn.Hop(0)
+    with pytest.raises(ValueError, match=r"state of Hop must be a tensor of shape \(1, 2, 3\)"):
+        nn.Hop()(x, [torch.zeros(2, 2, 3)])
+
+
+def test_gradients_are_those_of_floats() -> None:
+    """Without rounding in the way, the gradient of a whole weight is that of the weight: scale times that of its number."""
+    for weights in ("integer", "fixed", "ternary"):
+        form = nn.Whole(weights, 8, 640.0, 1)
+        w = torch.tensor([[0.3, -0.21], [0.11, 0.4]], requires_grad=True)
+        (g,) = torch.autograd.grad(form(w).sum(), w)
+        torch.testing.assert_close(g, torch.full((2, 2), 640.0))
+    form = nn.Whole("fixed", 8, 640.0, 1)
+    w = torch.full((1, 3), 500.0)  # clipped: the value is 2**e, and so is its derivative
+    value = form(w).sum()
+    (g,) = torch.autograd.grad(value, form.learned)
+    assert float(g) == pytest.approx(float(value.detach()) * math.log(2.0) * nn.whole.RATE)
+
+
+@pytest.mark.parametrize(("build", "said"), [
+    (lambda: train.whole_net(like_a_trained_net()[0]), "population 'hidden' has inputs from conv, hidden: whole_net takes"),
+    (lambda: nn.Whole("binary", 8, 1.0, 0), "weights must be one of 'integer', 'fixed', 'power', 'ternary', got 'binary'"),
+    (lambda: nn.Whole("integer", 1, 1.0, 0), r"bits must be a whole number in 2 \.\. 8, got 1"),
+    (lambda: train.whole_net(chain()[0], weights="power", bits=0), "bits must be a whole number"),
+    (lambda: nn.WholeNeuron(LoihiLIF(), 0.0), "unit must")])
+def test_refused(build: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        build()
