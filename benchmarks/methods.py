@@ -5,7 +5,7 @@
     speakers    spoken digits, one speaker held out, each in turn
     nmnist      the 800 recordings of N-MNIST
 
-A row is the recipe methods/ROW; for speakers and N-MNIST, the nets of methods/speakers and nmnist with the neurons and the
+A row is the recipe methods/ROW; for speakers and N-MNIST, the nets of methods/voices and nmnist with the neurons and the
 synapses of that recipe. The epoch is chosen on a split of the training set, and a run uses the test set once.
 Differences from the baseline are paired by seed and speaker. Each run is a folder that stays, so that a command that was
 interrupted goes on where it stopped; its name holds a hash of the recipe, so that another recipe is another run.
@@ -36,10 +36,9 @@ from snnsim.progress import bar
 from snnsim.train import Recipe, build, read_recipe
 
 ROWS = ("baseline", "soft-reset", "mpr", "mpbn", "rmp", "fixed-delays", "learned-delays", "astrocyte", "all")
-VOICES = ("speakers", "voices")  # other layers than the baseline's: only where they are asked for
 DELAYED = ("fixed-delays", "learned-delays", "all")
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "yweweler")
-BASES = {"speakers": "methods/speakers", "nmnist": "nmnist"}
+BASES = {"speakers": "methods/voices", "nmnist": "nmnist"}
 SETS = ("takes", "shuffled", "speakers", "nmnist")
 DATA = ROOT.parent / "shared" / "data"
 
@@ -93,7 +92,7 @@ Plot = Annotated[Path | None, typer.Option(help="Draw the accuracies into this f
 def methods(sets: Sets = None, rows: Rows = None, seeds: Seeds = 3, processes: Processes = 2, out: Out = Path("runs/methods"),
             data: Data = DATA, plot: Plot = None, as_json: AsJson = False) -> None:
     """Test accuracy with and without each method on spoken digits and N-MNIST; 60 to 200 s a run and core."""
-    for name, given, allowed in (("--set", sets, SETS), ("--row", rows, (*ROWS, *VOICES))):
+    for name, given, allowed in (("--set", sets, SETS), ("--row", rows, ROWS)):
         for value in given or ():
             if value not in allowed:
                 refuse(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
@@ -111,7 +110,8 @@ def methods(sets: Sets = None, rows: Rows = None, seeds: Seeds = 3, processes: P
 
 
 def rows_of(of: str, seeds: int, out: Path) -> Sequence[str]:
-    """All methods; away from takes the baseline, the best without delays by its validation splits on takes, and all."""
+    """All methods; for speakers and N-MNIST the baseline, the best without delays by its validation splits on takes, and
+    all; for speakers learned delays, too, which are methods/voices."""
     if of in ("takes", "shuffled"):
         return ROWS
     mean = {}
@@ -121,7 +121,8 @@ def rows_of(of: str, seeds: int, out: Path) -> Sequence[str]:
             if None in results:
                 refuse(f"--set {of} needs the runs of --set takes, which choose the best method without delays")
             mean[row] = statistics.fmean(chosen_epoch(r)["validation_accuracy"] for r in results if r)
-    return "baseline", max(mean, key=mean.__getitem__), "all"
+    best = max(mean, key=mean.__getitem__)
+    return ("baseline", best, "learned-delays", "all") if of == "speakers" else ("baseline", best, "all")
 
 
 def run_all(jobs: Sequence[Job], processes: int, out: Path, data: Path) -> None:

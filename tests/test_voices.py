@@ -1,4 +1,4 @@
-"""A cochlea that adapts to who speaks: colour and pace are what the docstring says, and are taken off; nothing else changes."""
+"""A cochlea that adapts to who speaks: its colour is what the docstring says, and is taken off; nothing else changes."""
 
 import math
 import os
@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from snnsim.cli.samples import of_set
-from snnsim.datasets import Cochlea, Voice, load, spoken_digits, synthetic_spoken, validate, write_spoken
-from snnsim.datasets import cochlea as module
+from snnsim.datasets import Cochlea, Voice, load, spoken_digits, synthetic_spoken, write_spoken
 from snnsim.train import load_recipe
 
 SPOKEN = synthetic_spoken(takes=1, speakers=2, seed=5)
@@ -24,19 +23,13 @@ def parts(cochlea, sound):
     return level, active
 
 
-def swelling(duration, rate=8000):
-    t = np.arange(int(rate * duration)) / rate
-    return np.concatenate([np.zeros(800), np.sin(2 * np.pi * 900.0 * t) * np.hanning(len(t)) ** 0.1, np.zeros(800)])
-
-
-def test_a_voice_is_the_mean_level_of_active_frames_and_the_median_length():
+def test_a_voice_is_the_mean_level_of_active_frames():
     cochlea = Cochlea(channels=20, step=4.0)
     voice = cochlea.listen(MINE, 8000, progress=False)
     found = [parts(cochlea, s) for s in MINE]
     expected = np.concatenate([level[:, active] for level, active in found], axis=1).astype(np.float64).mean(1)
     np.testing.assert_allclose(voice.colour, expected, atol=1e-5)
-    assert voice.word == np.median([(active[-1] - active[0] + 1) * 4.0 for _, active in found])
-    assert np.abs(voice.colour).max() > 3.0 and 200.0 < voice.word < 350.0
+    assert np.abs(voice.colour).max() > 3.0
     assert not voice.colour.flags.writeable and voice.colour.dtype == np.float32
 
 
@@ -67,36 +60,10 @@ def test_a_microphone_that_is_heard_throughout_is_taken_off():
     assert np.mean(wrong) > 2.0 and np.mean(left) < 0.5 * np.mean(wrong)
 
 
-def test_a_voices_words_last_as_long_as_all_others():
-    cochlea = Cochlea()
-    for duration in (0.2, 0.45):
-        sounds = [swelling(duration + d) for d in (-0.05, 0.0, 0.02)]
-        voice = cochlea.listen(sounds, 8000, progress=False)
-        assert abs(voice.word - 1000.0 * duration) < 20.0
-        t = cochlea.encode(sounds[1], 8000, voice=voice)["t"]
-        assert abs((t[-1] - t[0]) / 1000.0 - 300.0) < 30.0
-
-
-@pytest.mark.parametrize("word", [137.0, 300.0, 450.0, 1e5])
-def test_pace_stretches_what_drives_the_hair_cells(word):
-    """Frames that last `pace` times as long, to cells that stay as they are."""
-    cochlea, pace = Cochlea(), 300.0 / word
-    events = cochlea.encode(MINE[3], 8000, 3, Voice(np.zeros(64), word))
-    validate(events, cochlea.sensor)
-    assert np.all(np.diff(events["t"] * 64 + events["x"]) > 0)
-    level = cochlea.levels(MINE[3], 8000)
-    theta = 1.0 + 0.05 * np.random.default_rng(0).standard_normal(64)
-    phase = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(3,))).random(64) * np.minimum(1.0, theta)
-    keys, end = np.empty(100_000, np.int64), len(MINE[3]) / 8.0 * pace
-    n = module._fire(level, 2.0, theta, phase, 2.0 * pace, end, 10.0, 1.0, keys)
-    np.testing.assert_array_equal(events["t"] * 64 + events["x"], np.sort(keys[:n]))
-    assert n == 0 or events["t"][-1] < 1000.0 * end
-
-
 def test_louder_recordings_are_of_the_same_voice():
     cochlea = Cochlea(channels=32)
     a, b = (cochlea.listen([s.astype(np.int64) * g for s in MINE], 8000, progress=False) for g in (1, 6))
-    assert a.word == b.word and a.colour.tobytes() == b.colour.tobytes()
+    assert a.colour.tobytes() == b.colour.tobytes()
     louder = cochlea.encode(6 * MINE[0].astype(np.int64), 8000, voice=b)
     np.testing.assert_array_equal(louder, cochlea.encode(MINE[0], 8000, voice=a))
 
@@ -107,7 +74,7 @@ def test_threads_do_not_matter(monkeypatch):
         monkeypatch.setattr(os, "cpu_count", lambda n=threads: n)
         voice = cochlea.listen(MINE, 8000, progress=False)
         events = cochlea.encode_all(SOUNDS[:4], 8000, progress=False, voices=[voice, None, voice, None])
-        found.add((voice.colour.tobytes(), voice.word, *(e.tobytes() for e in events)))
+        found.add((voice.colour.tobytes(), *(e.tobytes() for e in events)))
     assert len(found) == 1
     for i, v in enumerate((voice, None, voice, None)):
         np.testing.assert_array_equal(events[i], cochlea.encode(SOUNDS[i], 8000, i, v))
@@ -117,10 +84,10 @@ def test_silence_tells_nothing_of_a_voice():
     cochlea = Cochlea(channels=32)
     for sounds in ([], [np.zeros(500), np.zeros(1)]):
         voice = cochlea.listen(sounds, 8000, progress=False)
-        assert not voice.colour.any() and voice.word == cochlea.word
+        assert not voice.colour.any()
         np.testing.assert_array_equal(cochlea.encode(MINE[1], 8000, voice=voice), cochlea.encode(MINE[1], 8000))
     a, b = (cochlea.listen(s, 8000, progress=False) for s in (MINE, [np.zeros(4000), *MINE, np.zeros(9)]))
-    assert a.word == b.word and a.colour.tobytes() == b.colour.tobytes()
+    assert a.colour.tobytes() == b.colour.tobytes()
     assert len(cochlea.encode(np.zeros(400), 8000, voice=a)) == 0
 
 
@@ -171,7 +138,7 @@ def test_a_single_speaker_has_a_voice_too(tmp_path):
 def test_what_is_wrong_with_a_voice_is_said(root):
     cochlea = Cochlea()
     of = "voice must have the level of 64 channels, has 16: listen with the cochlea that encodes"
-    voice = Voice(np.zeros(16), 300.0)
+    voice = Voice(np.zeros(16))
     for call, sentence in [
             (lambda: cochlea.encode(SOUNDS[0], 8000, voice=voice), of),
             (lambda: cochlea.levels(SOUNDS[0], 8000, voice), of),
@@ -179,12 +146,10 @@ def test_what_is_wrong_with_a_voice_is_said(root):
             (lambda: cochlea.encode_all(SOUNDS[:2], 8000, False, [None]),
              "voices must be as many as there are sounds, 2, got 1"),
             (lambda: cochlea.listen([SOUNDS[0], [math.nan]], 8000, False), "sounds[1] must be finite: sample 0 is not"),
-            (lambda: Voice(np.zeros((2, 3)), 300.0), "colour must be a row of finite numbers, a level for each channel, got "
+            (lambda: Voice(np.zeros((2, 3))), "colour must be a row of finite numbers, a level for each channel, got "
                                                      "shape (2, 3)"),
-            (lambda: Voice(np.array([1.0, math.inf]), 300.0), "colour must be a row of finite numbers, a level for each "
+            (lambda: Voice(np.array([1.0, math.inf])), "colour must be a row of finite numbers, a level for each "
                                                               "channel, got shape (2,) with inf"),
-            (lambda: Voice(np.zeros(64), 0.0), "word must be above 0, got 0.0"),
-            (lambda: Cochlea(word=math.inf), "word must be finite, got inf"),
             (lambda: load("spoken-digits", root, voices="yes"), "voices must be true or false, got 'yes'")]:
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
             call()

@@ -45,12 +45,11 @@ class Bank(NamedTuple):
 class Voice:
     """What `Cochlea.listen` finds out about who speaks, from recordings whose words it is not told.
 
-    colour: dB by which each channel is above loudness and tilt on average, [channels], float32. word: ms from the first to
-    the last active frame of a recording, in the median. Errors: ValueError that names the field.
+    colour: dB by which each channel is above loudness and tilt on average, [channels], float32. Errors: ValueError that
+    names the field.
     """
 
     colour: Floats
-    word: float
 
     def __post_init__(self) -> None:
         colour = np.array(self.colour, np.float32)
@@ -59,7 +58,6 @@ class Voice:
                              + ("" if colour.ndim != 1 else f" with {colour[int(np.argmin(np.isfinite(colour)))]}"))
         colour.setflags(write=False)
         object.__setattr__(self, "colour", colour)
-        finite("word", self.word, above=0.0)
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,7 @@ class Cochlea:
        all recordings; v starts uniform in [0, 1), or below theta[c], other values in each recording.
 
     To a voice that is known the ear adapts: its colour, the mean of D over the active frames of all that was heard of it, is
-    taken off D, and frame k of step 4 stands for the times from k step `word` / its word on, so that its words last `word` ms
-    in the median. The mean over many words is the voice, the room and the microphone; that over one would be its vowel.
+    taken off D. The mean over many words is the voice, the room and the microphone; that over one would be its vowel.
 
     Times in ms and frequencies in Hz. Everything random is a function of the seed and the sample's number. Sound that is
     zero throughout has no events; sound that is faint throughout is encoded as the same sound louder, so noise alone is, too.
@@ -110,7 +107,6 @@ class Cochlea:
     tau: float = 10.0
     refractory: float = 1.0
     mismatch: float = 0.05
-    word: float = 300.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -142,7 +138,7 @@ class Cochlea:
         """I / drive, what drives the hair cells: [channels, frames], frame k from k step on; see above.
 
         audio: one channel of sound, integers or floats of any scale. rate: samples a second. voice: who speaks, where that is
-        known; its pace changes nothing here. Errors: those of `encode`.
+        known. Errors: those of `encode`.
         """
         return self._levels(_checked(audio), self._bank(rate), float(rate), self._known(voice))
 
@@ -171,23 +167,22 @@ class Cochlea:
     def listen(self, sounds: Sequence[ArrayLike], rate: float, progress: bool | None = None) -> Voice:
         """The voice that speaks in these sounds, in threads; the result does not depend on how many.
 
-        Sounds that are silent throughout tell nothing; where all are, or none is given, the voice has no colour and changes no
-        pace. Errors: those of `encode`.
+        Sounds that are silent throughout tell nothing; where all are, or none is given, the voice has no colour. Errors: those
+        of `encode`.
         """
         bank = self._bank(rate)
 
-        def one(i: int) -> tuple[NDArray[np.float64], int, float]:
+        def one(i: int) -> tuple[NDArray[np.float64], int]:
             power = self._power(_checked(sounds[i], f"sounds[{i}]"), bank, float(rate))
             if not power.any():
-                return np.zeros(self.channels), 0, 0.0
+                return np.zeros(self.channels), 0
             level, _, active = self._relative(power)
-            return level[:, active].sum(1, dtype=np.float64), len(active), (active[-1] - active[0] + 1) * self.step
+            return level[:, active].sum(1, dtype=np.float64), len(active)
 
         heard = [h for h in _each(one, len(sounds), "listening", progress) if h[1]]
         if not heard:
-            return Voice(np.zeros(self.channels, np.float32), self.word)
-        return Voice((np.sum([h[0] for h in heard], axis=0) / sum(h[1] for h in heard)).astype(np.float32),
-                     float(np.median([h[2] for h in heard])))
+            return Voice(np.zeros(self.channels, np.float32))
+        return Voice((np.sum([h[0] for h in heard], axis=0) / sum(h[1] for h in heard)).astype(np.float32))
 
     def _known(self, voice: Voice | None) -> Voice | None:
         if voice is not None and len(voice.colour) != self.channels:
@@ -263,11 +258,10 @@ class Cochlea:
         theta = np.maximum(0.1, 1.0 + self.mismatch * np.random.default_rng(self.seed).standard_normal(self.channels))
         key = np.random.SeedSequence(self.seed, spawn_key=(whole("sample", sample, 0),))
         phase = np.random.default_rng(key).random(self.channels) * np.minimum(1.0, theta)
-        pace = 1.0 if voice is None else self.word / voice.word
-        step, end = self.step * pace, min(level.shape[1] * self.step, len(audio) / rate * 1000.0) * pace
+        end = min(level.shape[1] * self.step, len(audio) / rate * 1000.0)
         keys, count = np.empty(int(0.25 * end * self.channels) + 1024, np.int64), 0  # 250 Hz a cell: seldom too few
         while True:
-            count = _fire(level, self.drive, theta, phase, step, end, self.tau, self.refractory, keys)
+            count = _fire(level, self.drive, theta, phase, self.step, end, self.tau, self.refractory, keys)
             if count <= len(keys):
                 break
             keys = np.empty(count, np.int64)
