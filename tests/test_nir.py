@@ -55,12 +55,13 @@ def refusal(function, *arguments, **options):
     return None
 
 
-def weights(dtype, *shape):
-    return RNG.normal(size=shape).astype(dtype)
-
-
 def dense(neuron=None, dtype=np.float32, **parameters):
     """Two inputs, three hidden neurons, two outputs; hard reset unless told otherwise."""
+    rng = np.random.default_rng(5)
+
+    def weights(dtype, *shape):
+        return rng.normal(size=shape).astype(dtype)
+
     hidden = Population.of("hidden", (3,), neuron or LIF(reset="hard"), 1.0, dtype)
     if parameters:
         hidden = Population("hidden", (3,), hidden.rule, {**hidden.parameters, **parameters})
@@ -72,8 +73,10 @@ def dense(neuron=None, dtype=np.float32, **parameters):
 
 def conv(dtype=np.float64):
     """Every node type: pools, convolutions, dense and sparse maps, chains, skips, a loop, delays, all rules."""
+    rng = np.random.default_rng(6)
+
     def weight(*shape):
-        return weights(dtype, *shape)
+        return rng.normal(size=shape).astype(dtype)
 
     def of(name, shape, neuron):
         return Population.of(name, shape, neuron, 1.0, dtype)
@@ -311,7 +314,7 @@ def change(path, name, value):
     ("node/metadata/snnsim", "{", "Expecting property name"),
     ("node/metadata/snnsim", "{}", "is damaged: its description of the network does not fit: KeyError('schema')"),
     ("node/metadata/snnsim", "[]", "is damaged"), ("node/metadata/snnsim", "[" * 10**5, "is damaged"),
-    ("node/metadata/snnsim", '{"schema": 9}', "metadata has schema 9; this version of snnsim reads 1; read(..., plain=True")])
+    ("node/metadata/snnsim", '{"schema": 9}', "metadata has schema 9; this version of snnsim reads 2; read(..., plain=True")])
 def test_a_changed_file_is_refused_by_node(tmp_path, name, value, sentence):
     path = tmp_path / "net.nir"
     nir.export(dense(), path)
