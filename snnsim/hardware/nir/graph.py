@@ -90,16 +90,14 @@ def _put_graph(group: h5py.Group, prefix: str, graph: Graph) -> None:
     group.create_dataset("edges", data=edges, dtype=h5py.string_dtype())
     if graph.description and not prefix:
         _put(group.create_group("metadata"), PREFIX, graph.description)
-    nodes = group.create_group("nodes")
-    for name, node in graph.nodes.items():
-        if not name.startswith(prefix):
-            continue
-        short = _below(name, prefix)
-        if short != name.removeprefix(prefix):
-            if short not in nodes:
-                _put_graph(nodes.create_group(short), f"{prefix}{short}/", graph)
-            continue
+    # nirtorch takes the nodes as they stand, and fails at a graph within the graph that stands before what feeds it
+    nodes = group.create_group("nodes", track_order=True)
+    for short in _fed_first(dict.fromkeys(_below(name, prefix) for name in graph.nodes if name.startswith(prefix)), local):
         own = nodes.create_group(short)
+        if prefix + short not in graph.nodes:
+            _put_graph(own, f"{prefix}{short}/", graph)
+            continue
+        node = graph.nodes[prefix + short]
         _put(own, "type", node.type)
         for key, value in node.values.items():
             _put(own, key, value)
@@ -107,6 +105,22 @@ def _put_graph(group: h5py.Group, prefix: str, graph: Graph) -> None:
             metadata = own.create_group("metadata")
             for key, value in node.metadata.items():
                 _put(metadata, f"{PREFIX}_{key}", value)
+
+
+def _fed_first(names: Iterable[str], edges: list[Edge]) -> list[str]:
+    """The names, each after those that feed it; in a loop, as they stand."""
+    waits: dict[str, set[str]] = {name: set() for name in names}
+    for a, b in edges:
+        if a != b:
+            waits[b].add(a)
+    order: list[str] = []
+    while waits:
+        done = set(order)
+        ready = [name for name, before in waits.items() if before <= done] or [next(iter(waits))]
+        for name in ready:
+            del waits[name]
+        order += ready
+    return order
 
 
 def _below(name: str, prefix: str) -> str:

@@ -217,7 +217,6 @@ class _Writer:
         self.nodes[f"{group}/input"] = Node("Input", {"shape": np.array(shape, np.int64)})
         self.nodes[f"{group}/lif"] = Node(e.type, values, metadata)
         self.nodes[f"{group}/output"] = Node("Output", {"shape": np.array(shape, np.int64)})
-        self.edges += [(f"{group}/input", f"{group}/lif"), (f"{group}/lif", f"{group}/output")]
         self.node_of[p.name] = f"{group}/lif"
 
     def start_of(self, name: str) -> str:
@@ -236,7 +235,9 @@ class _Writer:
             if q.bias is not None:
                 metadata["bias"] = np.asarray(q.bias)
             self.nodes[f"{group}/w_rec"] = Node(kind, values, metadata)
-            self.edges += [(f"{group}/lif", f"{group}/w_rec"), (f"{group}/w_rec", f"{group}/lif")]
+            # Norse gives what the last edge brings
+            self.edges += [(f"{group}/input", f"{group}/lif"), (f"{group}/lif", f"{group}/w_rec"),
+                           (f"{group}/w_rec", f"{group}/lif"), (f"{group}/lif", f"{group}/output")]
             return [[f"{group}/w_rec"]]
         shape, chain = self.shape(q.source), [self.end_of(q.source)]
 
