@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.files import read_array, reading_hdf5, replacing
+from snnsim.hardware.nir.heaps import check_heaps, check_texts
 
 Array = NDArray[Any]
 Value = Array | str
@@ -142,6 +143,7 @@ def read_graph(path: str | os.PathLike[str], limit: int = 2 * 2**30) -> Graph:
 
     Errors: FileNotFoundError; ValueError that names the file, the node and what is allowed.
     """
+    check_heaps(path)
     with reading_hdf5(path, "a NIR file") as f:
         reader = _Reader(path, limit)
         root = reader.root(f)
@@ -152,6 +154,7 @@ def read_graph(path: str | os.PathLike[str], limit: int = 2 * 2**30) -> Graph:
 
 def read_description(path: str | os.PathLike[str]) -> str:
     """Our description in the file, empty in a file of another tool. Errors: as `read_graph`."""
+    check_heaps(path)
     with reading_hdf5(path, "a NIR file") as f:
         reader = _Reader(path, 0)
         return reader.description(reader.root(f))
@@ -274,6 +277,7 @@ class _Reader:
         where = f"{self.path}: {group.name.rstrip('/')}/{name}"
         if not isinstance(item, h5py.Dataset) or not h5py.check_string_dtype(item.dtype) or item.shape != ():
             raise ValueError(f"{where} must be a text")
+        check_texts(self.path, item)
         raw = item[()]
         text = raw.decode("utf8") if isinstance(raw, bytes) else str(raw)
         if len(text) > TEXT_LIMIT:
@@ -288,6 +292,7 @@ class _Reader:
             raise ValueError(f"{self.path}: {root.name}/edges must be pairs of node names")
         if math.prod(item.shape) > TEXT_LIMIT:
             raise ValueError(f"{self.path}: {root.name}/edges claims {item.shape[0]} edges, at most {TEXT_LIMIT // 2} are read")
+        check_texts(self.path, item)
         return tuple((str(a), str(b)) for a, b in item.asstr()[()])
 
 
