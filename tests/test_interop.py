@@ -108,6 +108,8 @@ def ran(request, tmp_path_factory):
     jobs = {"convolutional": (network, counts(network, 60, 2, 0.1), {}),
             "others": (others(tool), counts(others(tool), 50, 2, 0.2), {}), "delayed": (delayed(), AT_THRESHOLD, {}),
             **{f"tie {firing}": (tie(), AT_THRESHOLD, {"firing": firing}) for firing in (">", ">=")}}
+    if tool == "snntorch":
+        jobs["without leak"] = (*nir_nets.random_net(0, "if"), {})
     if tool != "norse":
         jobs["tau_over_dt"] = (network, counts(network, 60, 2, 0.1), {"encoding": "tau_over_dt"})
     for i, (random, given) in enumerate(nir_nets.random_nets(FEW, READS[tool])):
@@ -133,6 +135,11 @@ def test_card6_a_few_random_nets_spike_the_same_elsewhere(ran):
     compared = [ran.compared(f"random {i}") for i in range(FEW)]
     assert [wrong for wrong, _ in compared] == [0] * FEW
     assert sum(fired for _, fired in compared) > 50 * FEW
+
+
+def test_snntorch_refuses_neurons_without_leak(ran):
+    if ran.tool == "snntorch":
+        assert "AssertionError: r != 1 not supported" in str(ran.found["without leak"])
 
 
 # At v = theta we fire; snnTorch and Norse do not, SpikingJelly does. A threshold written one float32 lower makes all

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 from snnsim import load_network, save_network
 from snnsim.hardware import nir
 from snnsim.maps import Conv2d, Dense, Sparse, SumPool2d
-from snnsim.network import Network, Population, Projection, TimeBase
+from snnsim.network import Modulation, Network, Population, Projection, TimeBase
 from snnsim.neurons import IF, LI, LIF, AdaptiveLIF, CubaLIF
-from snnsim.rule import Rule
+from snnsim.rule import Fixed, Rule
 from tests import networks
 
 RNG = np.random.default_rng(0)
@@ -152,6 +153,24 @@ def test_the_report_says_what_the_file_cannot_hold(tmp_path):
     with h5py.File(tmp_path / "a.nir") as f:
         assert f["node/nodes/hidden/metadata/snnsim_reset"][()] == b"soft"
         assert f["node/nodes/hidden/type"][()] == b"LIF"
+
+
+def test_a_modulation_is_left_out_only_where_that_is_allowed(tmp_path):
+    """The file says so, and so does the network that is read from it, whose own export is the same file."""
+    network, path = dense(), tmp_path / "a.nir"
+    groups = np.zeros(3, int)
+    modulated = replace(network, modulations=(
+        Modulation("hidden", "hidden", "theta", Fixed(LI().rule, {"decay": 0.5}), groups, groups, 5.0, 0.5),))
+    with pytest.raises(ValueError, match=r"^modulation hidden->hidden.theta is left out, NIR has no slower rule that moves a "
+                                         r"parameter\. Export with allow_lossy=True to write the rest"):
+        nir.export(modulated, path)
+    report = nir.export(modulated, path, allow_lossy=True)
+    assert report.lossy == ("modulation hidden->hidden.theta is left out, NIR has no slower rule that moves a parameter",)
+    assert nir.describe(path).lossy == report.lossy
+    again = nir.read(path)
+    assert again.notes[:-1] == network.notes and again.modulations == ()
+    nir.export(again, tmp_path / "b.nir", allow_lossy=True)
+    assert path.read_bytes() == (tmp_path / "b.nir").read_bytes()
 
 
 @pytest.mark.parametrize(("neuron", "sentence"), [

@@ -13,7 +13,7 @@ from snnsim.hardware import nir
 from snnsim.maps import Conv2d, Delayed, Dense, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import LIF
-from tests import oracle
+from tests import nir_nets, oracle
 from tests.test_nir import assert_same, conv, dense, layers, refusal
 
 peer = pytest.importorskip("nir", reason="the nir package is not installed: pip install 'snnsim[interop]'")
@@ -599,3 +599,27 @@ def test_files_are_closed_after_errors(tmp_path):
     with pytest.raises(ValueError, match=r"is not a NIR file"):
         nir.read(path, dt=0.1)
     assert not list(h5py.h5f.get_obj_ids(types=h5py.h5f.OBJ_FILE))
+
+
+@pytest.mark.parametrize("encoding", ["unit_r", "tau_over_dt"])
+def test_card6_what_is_read_from_a_foreign_file_is_exported_to_the_same_bytes(tmp_path, encoding):
+    network = nir.read(foreign(tmp_path / "net.nir"), dt=0.1)
+    nir.export(network, tmp_path / "a.nir", encoding=encoding)
+    again = nir.read(tmp_path / "a.nir")
+    assert_same(network, again)
+    nir.export(again, tmp_path / "b.nir", encoding=encoding)
+    assert (tmp_path / "a.nir").read_bytes() == (tmp_path / "b.nir").read_bytes()
+
+
+def test_card6_random_nets_spike_the_same_when_read_as_other_tools_read_them(tmp_path):
+    """Without the metadata: 25 nets, in both encodings."""
+    total = 0
+    for i, (network, counts) in enumerate(nir_nets.random_nets(25)):
+        nir.export(network, tmp_path / "net.nir", encoding=("unit_r", "tau_over_dt")[i % 2])
+        plain = nir.read(tmp_path / "net.nir", plain=True, dt=0.1)
+        expected = {n: s.dense() for n, s in engine.run(network, counts).spikes.items()}
+        found = {n.removesuffix(".lif"): s.dense() for n, s in engine.run(plain, counts).spikes.items()}
+        for name in expected.keys() - {"in"}:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=f"net {i}, {name}")
+            total += expected[name].sum()
+    assert total > 1000
