@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from snnsim.hardware.nir.gains import gains_of, unscaled
 from snnsim.hardware.nir.graph import Array, Graph, Node, Value, pair, read_description, read_graph
 from snnsim.hardware.nir.neurons import ENCODINGS, FIRINGS, RULES, TOOLS, Encoding, Firing, Reading, Tool, encode
 from snnsim.hardware.nir.plain import plain_network
-from snnsim.hardware.nir.write import SCHEMA, gains_of, to_graph, unscaled
+from snnsim.hardware.nir.write import SCHEMA, to_graph
 from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.rule import one_of

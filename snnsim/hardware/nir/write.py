@@ -7,15 +7,14 @@ import keyword
 import math
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from snnsim.hardware.nir.folded import DROPPED, plain_thresholds
+from snnsim.hardware.nir.gains import gains_of, unscaled
 from snnsim.hardware.nir.graph import Array, Edge, Graph, Node, Value, write_graph
 from snnsim.hardware.nir.neurons import (
     DT,
@@ -388,27 +387,3 @@ class _Writer:
             raise ValueError(f"projection {q.name}: the weights times tau/dt are beyond {value.dtype}: export with "
                              "encoding='tau_over_dt'")
         return np.asarray(product)
-
-
-def gains_of(name: str, weighted: Sequence[bool], gain: Floats, advice: str) -> list[Floats]:
-    """The gain of a projection's target, laid on the last map of the chain that has weights; 1 for the other maps.
-
-    weighted: for each map, whether it has weights. ValueError, with the advice, when no map can take the gain.
-    """
-    gains = [np.ones(1)] * len(weighted)
-    if np.all(gain == 1.0):
-        return gains
-    if not any(weighted):
-        raise ValueError(f"projection {name} only pools, and has no weights to take the factor of the neurons' input: {advice}")
-    bearer = max(i for i, w in enumerate(weighted) if w)
-    if bearer < len(weighted) - 1:
-        if np.any(gain != gain.flat[0]):
-            raise ValueError(f"projection {name} ends in a pooling, and the neurons that it feeds differ in decay: {advice}")
-        gain = gain.ravel()[:1]
-    gains[bearer] = gain
-    return gains
-
-
-def unscaled(held: Array, gain: Any) -> Array:
-    """The weights before they were multiplied by the gain, up to rounding."""
-    return np.asarray((held / gain).astype(held.dtype))
