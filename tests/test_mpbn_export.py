@@ -52,8 +52,12 @@ def test_card2_nir_refuses_a_soft_reset_with_a_folded_norm(tmp_path: Path) -> No
     network, _ = network_of(LIF(tau=4.0))
     with pytest.raises(ValueError, match="population 'lif_soft_folded_1' has rule 'lif_soft_folded', which NIR has no node "
                                          "for: its threshold is that of a folded norm, and its reset subtracts another number"):
-        hardware.nir.export(network, tmp_path / "net.nir", allow_lossy=True)
+        hardware.nir.export(network, tmp_path / "net.nir")
     assert not (tmp_path / "net.nir").exists()
+    report = hardware.nir.export(network, tmp_path / "net.nir", allow_lossy=True)
+    assert len(report.lossy) == 2 and all("is written as a reset to zero" in text for text in report.lossy)
+    again = hardware.nir.read(tmp_path / "net.nir")
+    assert {p.rule.name for p in again.populations[1:] if p.rule.fires} == {"if_hard", "lif_hard"}
 
 
 def test_card2_nir_refuses_signs_that_differ_within_a_channel(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,24 @@ def import_tool(name: str) -> Any:
 
 
 def main(load: Callable[[Any], Any], batched: bool) -> None:
-    """Run the file argv[1] on the counts in argv[2] and write the spikes of each neuron node to argv[3].
+    """Run every job of the list in the JSON file argv[1]: [file, counts, spikes], the last to be written; and write the
+    complaints, by the job's number, to the JSON file argv[2].
 
     load(graph) gives the tool's model, called as model(input, state) -> (output, state). batched: it takes [B, *input];
     else [*input], and the samples run one after another.
     """
-    path, given, result = sys.argv[1:]
+    jobs, complaints = sys.argv[1:]
+    import_tool("nir")
+    failed: dict[str, str] = {}
+    for i, (path, given, result) in enumerate(json.loads(Path(jobs).read_text())):
+        try:
+            _job(path, given, result, load, batched)
+        except Exception as e:  # whatever the tool raises is its answer to this file
+            failed[str(i)] = f"{type(e).__name__}: {e}"
+    Path(complaints).write_text(json.dumps(failed))
+
+
+def _job(path: str, given: str, result: str, load: Callable[[Any], Any], batched: bool) -> None:
     graph, nodes = _read(path)
     shape = tuple(int(n) for n in next(n for n in graph.nodes.values() if type(n).__name__ == "Input").input_type["input"])
     with np.load(given, allow_pickle=False) as data:
@@ -47,24 +60,35 @@ def main(load: Callable[[Any], Any], batched: bool) -> None:
     if batched:
         spikes = _run(load(graph), nodes, counts)
     else:
-        each = [_run(load(graph), nodes, counts[:, b]) for b in range(counts.shape[1])]
+        each = [_run(load(_read(path)[0]), nodes, counts[:, b]) for b in range(counts.shape[1])]
         spikes = {name: np.stack([e[name] for e in each], 1) for name in nodes.values()}
     np.savez(result, **spikes)  # type: ignore[arg-type]
 
 
 def _read(path: str) -> tuple[Any, dict[str, str]]:
-    """The graph, its silent readouts made neurons that never fire; and the population of each neuron node."""
+    """The graph, its silent readouts made neurons that never fire; and the population of each neuron module, which is named
+    as its node is, with a dot for each graph within the graph."""
     nir = import_tool("nir")
     graph = nir.read(path, type_check=False)
-    nodes = {name: name for name, node in graph.nodes.items() if type(node).__name__ in NEURONS}
+    nodes = {name: name for name in _neurons(graph, nir, "")}
+    if text := read_description(path):
+        named = {p["node"].replace("/", "."): p["name"] for p in json.loads(text)["populations"]}
+        nodes.update({node: name for node, name in named.items() if node in nodes})
+    return graph, nodes
+
+
+def _neurons(graph: Any, nir: Any, prefix: str) -> list[str]:
+    found = []
     for name, node in graph.nodes.items():
         kind = type(node).__name__
+        if kind == "NIRGraph":
+            found += _neurons(node, nir, f"{prefix}{name}.")
+        if kind in NEURONS:
+            found.append(prefix + name)
         if kind in ("LI", "I"):
             never = {"r": node.r, "v_threshold": np.full_like(node.r, UNREACHED), "v_reset": np.zeros_like(node.r)}
             graph.nodes[name] = nir.LIF(tau=node.tau, v_leak=node.v_leak, **never) if kind == "LI" else nir.IF(**never)
-    if text := read_description(path):
-        nodes.update({p["node"]: p["name"] for p in json.loads(text)["populations"] if p["node"] in nodes})
-    return graph, nodes
+    return found
 
 
 def _run(model: Any, nodes: dict[str, str], counts: Counts) -> dict[str, NDArray[np.uint8]]:

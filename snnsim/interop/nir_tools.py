@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,30 +39,57 @@ def run_nir(path: str | os.PathLike[str], counts: ArrayLike, tool: Tool, *, pyth
     Errors: ImportError that says how to install the tool; ValueError for counts that fit no input; RuntimeError with
     the tool's own last words when it cannot read or run the file; TimeoutError.
     """
+    [result] = run_nirs([(path, counts)], tool, python=python, timeout=timeout)
+    if isinstance(result, RuntimeError):
+        raise result
+    return result
+
+
+def run_nirs(jobs: Sequence[tuple[str | os.PathLike[str], ArrayLike]], tool: Tool, *,
+             python: str | os.PathLike[str] = sys.executable,
+             timeout: float = 300.0) -> list[dict[str, NDArray[np.uint8]] | RuntimeError]:
+    """As `run_nir`, many files and their counts in one process; a RuntimeError where the tool refuses a file."""
     one_of("tool", tool, TOOLS)
-    array = np.asarray(counts)
-    if array.dtype.kind not in "buif" or array.ndim < 2 or not np.isfinite(array).all():
-        raise ValueError(f"counts must be finite numbers [T, *input] or [T, B, *input], got {array.dtype} {array.shape}")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    with tempfile.TemporaryDirectory(prefix="snnsim-") as folder:
-        given, result = os.path.join(folder, "in.npz"), os.path.join(folder, "out.npz")
-        np.savez(given, counts=array.astype(np.float32))
-        command = [os.fspath(python), "-m", f"snnsim.interop.{tool}_nir", os.path.abspath(path), given, result]
-        root = os.path.dirname(os.path.dirname(os.path.abspath(snnsim.__file__)))
-        search = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=folder,
-                                  env={**os.environ, "PYTHONPATH": search, "PYTHONWARNINGS": "ignore"})
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"{tool} did not finish {path} within {timeout:g} s") from None
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        if done.returncode == MISSING:
-            raise ImportError(f"{tool} cannot be imported by {python} ({last}): {INSTALL[tool]}")
-        if done.returncode != 0:
-            raise RuntimeError(f"{tool} cannot run {path}: {last}")
-        with np.load(result, allow_pickle=False) as spikes:
-            return {name: spikes[name] for name in spikes.files}
+    arrays = [np.asarray(counts) for _, counts in jobs]
+    for (path, _), array in zip(jobs, arrays, strict=True):
+        if array.dtype.kind not in "buif" or array.ndim < 2 or not np.isfinite(array).all():
+            raise ValueError(f"counts must be finite numbers [T, *input] or [T, B, *input], got {array.dtype} {array.shape}")
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+    with tempfile.TemporaryDirectory(prefix="snnsim-") as name:
+        folder = Path(name)
+        listed = [[os.path.abspath(path), str(folder / f"in{i}.npz"), str(folder / f"out{i}.npz")]
+                  for i, (path, _) in enumerate(jobs)]
+        for (_, given, _), array in zip(listed, arrays, strict=True):
+            np.savez(given, counts=array.astype(np.float32))
+        (folder / "jobs.json").write_text(json.dumps(listed))
+        _child(tool, folder, python, timeout, f"{jobs[0][0]}" if len(jobs) == 1 else f"{len(jobs)} files")
+        failed = json.loads((folder / "failed.json").read_text())
+        found: list[dict[str, NDArray[np.uint8]] | RuntimeError] = []
+        for i, (path, _, result) in enumerate(listed):
+            if str(i) in failed:
+                found.append(RuntimeError(f"{tool} cannot run {path}: {failed[str(i)]}"))
+                continue
+            with np.load(result, allow_pickle=False) as spikes:
+                found.append({n: spikes[n] for n in spikes.files})
+        return found
+
+
+def _child(tool: Tool, folder: Path, python: str | os.PathLike[str], timeout: float, what: str) -> None:
+    """The tool's process. Errors: ImportError, RuntimeError and TimeoutError, as `run_nir` says."""
+    command = [os.fspath(python), "-m", f"snnsim.interop.{tool}_nir", str(folder / "jobs.json"), str(folder / "failed.json")]
+    root = os.path.dirname(os.path.dirname(os.path.abspath(snnsim.__file__)))
+    search = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=folder,
+                              env={**os.environ, "PYTHONPATH": search, "PYTHONWARNINGS": "ignore"})
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"{tool} did not finish {what} within {timeout:g} s") from None
+    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    if done.returncode == MISSING:
+        raise ImportError(f"{tool} cannot be imported by {python} ({last}): {INSTALL[tool]}")
+    if done.returncode != 0:
+        raise RuntimeError(f"{tool} cannot run {what}: {last}")
 
 
 def verify_nir(path: str | os.PathLike[str], network: Network, counts: ArrayLike, tool: Tool, *,

@@ -36,13 +36,16 @@ from snnsim.rule import Rule, rule_to_json
 Encoding = Literal["unit_r", "tau_over_dt"]
 Firing = Literal[">", ">="]
 Floats = NDArray[np.float64]
+Tool = Literal["nir", "snntorch", "norse", "sinabs", "spikingjelly"]
+# which tools write files that snnsim reads, and how each compares the membrane with its threshold
+TOOLS: dict[Tool, Firing] = {"nir": ">", "snntorch": ">", "norse": ">", "sinabs": ">=", "spikingjelly": ">="}
 ENCODINGS: tuple[Encoding, ...] = ("unit_r", "tau_over_dt")
 FIRINGS: tuple[Firing, ...] = (">", ">=")
 DT = 1e-4  # s; snnTorch takes no other
 
 RULES = {rule.name: rule for rule in (*lif.RULES.values(), *integrate.RULES.values(), *cuba.RULES.values(), readout.RULE)}
 RESETS = {"soft": "soft (subtracting) reset", "none": "neuron without reset"}
-NEURONS = ("LIF", "IF", "CubaLIF", "LI", "I")
+NEURONS = ("LIF", "IF", "CubaLIF", "LI", "I", "Threshold")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,41 +112,90 @@ def threshold(theta: Floats, firing: Firing) -> Floats:
     return np.where(np.isfinite(below), below, theta).astype(np.float64)
 
 
-def decode(name: str, node: Node, dt: float, firing: Firing, dtype: np.dtype[Any]) -> tuple[Population, Floats]:
-    """The population that a NIR node of another tool describes at steps of dt seconds, and the gain of its input.
+@dataclass(frozen=True)
+class Reading:
+    """How the file of another tool is read. dt: s, one step; tool: whose file it is; firing: how that tool compares;
+    reset: what its neurons do, of which a file says nothing."""
 
-    The decay is Euler's, 1 - dt/tau, as the tools that read NIR step it. ValueError that names the node, the value
-    and what is allowed.
+    dt: float
+    tool: Tool = "nir"
+    firing: Firing = ">"
+    reset: Literal["hard", "soft"] = "hard"
+
+
+def decode(name: str, node: Node, shape: tuple[int, ...], reading: Reading, dtype: np.dtype[Any]) -> tuple[Population, Floats]:
+    """The population that a NIR node of another tool describes at steps of dt, and the gain of its input, [*shape].
+
+    The decay is Euler's, 1 - dt/tau, as the tools that read NIR step it; for Sinabs exp(-1/tau), since it writes tau in
+    steps. Where v_leak and v_reset are the same number, the membrane is its distance from there. ValueError that names the
+    node, the value and what is allowed.
     """
-    values = {k: np.asarray(v, np.float64) for k, v in node.values.items()}
-    shape = values["r"].shape
-    for key, value in values.items():
-        if value.shape != shape and not (key == "w_in" and value.shape == ()):
-            raise ValueError(f"node {name!r} ({node.type}): {key} has shape {value.shape}, r has {shape}: all must be "
-                             "of the neurons' shape")
-        if key in ("v_leak", "v_reset") and np.any(value != 0.0):
-            raise ValueError(f"node {name!r} ({node.type}): {key} must be 0 everywhere, shift the membrane so that it "
-                             f"rests at 0; got {value.min():g} .. {value.max():g}")
-        if key.startswith("tau") and value.size and value.min() < dt:
-            raise ValueError(f"node {name!r} ({node.type}): {key} must be at least dt = {dt:g} s, got {value.min():g} s")
-    parameters, gain = {}, values["r"] * (dt if node.type in ("IF", "I") else 1.0)
+    where = f"node {name!r} ({node.type})"
+    v = {k: _full(where, k, np.asarray(value, np.float64), shape) for k, value in node.values.items()}
+    theta, rest = v.get("v_threshold", v.get("threshold")), v.get("v_leak", np.zeros(shape))
+    if theta is not None:
+        reset = v.get("v_reset", rest if node.type == "IF" else np.zeros(shape))
+        rest = reset if node.type == "IF" else rest
+        if np.any(rest != reset):
+            raise ValueError(f"{where}: v_leak and v_reset must be equal, a neuron of snnsim rests where it is reset to; got "
+                             f"{rest.min():g} .. {rest.max():g} and {reset.min():g} .. {reset.max():g}")
+    elif rest.any():
+        raise ValueError(f"{where}: v_leak must be 0 everywhere in a neuron that never fires, got {rest.min():g} .. "
+                         f"{rest.max():g}")
+    decays = {k: _decay(where, k, np.asarray(node.values[k]), v[k], reading) for k in ("tau", "tau_syn", "tau_mem") if k in v}
+    gain = v.get("r", np.ones(shape))
+    if reading.tool != "sinabs":
+        for decay in (decays.values() if reading.tool != "norse" else [d for k, d in decays.items() if k != "tau_syn"]):
+            gain = gain * (1.0 - decay)
+    if node.type in ("IF", "I") and reading.tool not in ("norse", "sinabs"):
+        gain = gain * reading.dt
+    gain = gain * v.get("w_in", np.ones(shape))
+    held: dict[str, NDArray[Any]] = {}
     if node.type == "CubaLIF":
-        gain = gain * dt / values["tau_mem"] * values.get("w_in", np.ones(shape)) * dt / values["tau_syn"]
-        parameters = {"keep": 1.0 - dt / values["tau_syn"], "decay": 1.0 - dt / values["tau_mem"]}
-    elif "tau" in values:
-        gain = gain * dt / values["tau"]
-        parameters = {"decay": 1.0 - dt / values["tau"]}
-    elif node.type == "I":
-        parameters = {"decay": np.ones(shape)}
-    if "v_threshold" in values:
-        parameters["theta"] = values["v_threshold"]
-    held = {k: _smallest(v.astype(dtype)) for k, v in parameters.items()}
-    if "theta" in held and firing == ">":
+        held["keep"] = decays["tau_syn"]
+    if node.type != "IF":
+        other = np.zeros(shape) if node.type == "Threshold" else np.ones(shape)
+        held["decay"] = decays.get("tau_mem", decays.get("tau", other))
+    if theta is not None:
+        held["theta"] = theta - rest
+    held = {k: _smallest(value.astype(dtype)) for k, value in held.items()}
+    if theta is not None and reading.firing == ">":
         held["theta"] = np.nextafter(held["theta"], np.asarray(np.inf, dtype))
-    rule = {"LIF": "lif_hard", "IF": "if_hard", "CubaLIF": "cuba_hard", "LI": "li", "I": "li"}[node.type]
+    kind = {"LIF": "lif", "Threshold": "lif", "IF": "if", "CubaLIF": "cuba", "LI": "li", "I": "li"}[node.type]
     # r = tau/dt that was rounded to float32 is meant to cancel
     gain = np.where(np.abs(gain - 1.0) < 1e-6, 1.0, gain)
-    return Population(name, shape, RULES[rule], held), gain
+    rule = RULES["li" if kind == "li" else f"{kind}_{reading.reset}"]
+    return Population(name.replace("/", "."), shape, rule, held), gain
+
+
+def _full(where: str, key: str, value: Floats, shape: tuple[int, ...]) -> Floats:
+    """The value for each neuron: one number, or an array of the neurons' shape, in which axes of length 1 do not count."""
+    if value.size != 1 and [n for n in value.shape if n != 1] != [n for n in shape if n != 1]:
+        raise ValueError(f"{where}: {key} has shape {value.shape}, must be one number or one for each of the {shape} neurons")
+    return np.broadcast_to(value.ravel(), shape) if value.size == 1 else value.reshape(shape)
+
+
+def _decay(where: str, key: str, given: NDArray[Any], tau: Floats, reading: Reading) -> Floats:
+    """The share that stays over a step: of all that give this tau within its rounding, the one of fewest bits, since tools
+    compute tau = dt/(1 - decay) in float32."""
+    dt = reading.dt
+    if reading.tool == "sinabs":
+        if tau.size and tau.min() <= 0.0:
+            raise ValueError(f"{where}: {key} must be above 0 steps, got {tau.min():g}")
+        return np.exp(-1.0 / tau)
+    if tau.size and tau.min() < dt * (1.0 - 1e-6):
+        raise ValueError(f"{where}: {key} must be at least dt = {dt:g} s, got {tau.min():g} s")
+    rate = dt / tau
+    slack = rate * (1.3e-7 if given.dtype.itemsize < 8 else 1e-15)
+    decay, left = 1.0 - rate, np.ones(tau.shape, np.bool_)
+    for bits in range(53):
+        short = np.round((1.0 - rate) * 2.0**bits) / 2.0**bits
+        fits = left & (np.abs(short - (1.0 - rate)) <= slack)
+        decay = np.where(fits, short, decay)
+        left &= ~fits
+        if not left.any():
+            break
+    return np.maximum(decay, 0.0)
 
 
 def _smallest(value: NDArray[Any]) -> NDArray[Any]:

@@ -1,166 +1,193 @@
-"""A NIR graph of another tool as a Network: what its nodes mean, and every path of linear nodes as a projection."""
+"""A NIR graph of another tool as a Network: every neuron node a population, every path of linear nodes a projection.
+
+NIR has no step and loops in it need none; here a loop without a Delay takes one step, as it does in the tools: at the
+neurons that feed themselves, and else where the loop leads back towards the Input. The shape of neurons whose parameters
+are single numbers is that of what feeds them.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from snnsim.hardware.nir.graph import Array, Graph, Node, pair
-from snnsim.hardware.nir.neurons import NEURONS, Firing, decode
-from snnsim.hardware.nir.write import gains_of
-from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
+from snnsim.hardware.nir.chain import LINEAR, Passed, bounded, diagonal, through, times
+from snnsim.hardware.nir.graph import Array, Graph, pair
+from snnsim.hardware.nir.neurons import NEURONS, Reading, decode
+from snnsim.maps import Delayed, Dense, Map
 from snnsim.network import Network, Population, Projection, TimeBase
 
-LINEAR = ("Affine", "Linear", "Conv2d", "SumPool2d", "AvgPool2d", "Flatten", "Delay")
+Shape = tuple[int, ...]
 
 
-def plain_network(graph: Graph, dt: float, firing: Firing) -> Network:
+def plain_network(graph: Graph, dt: float, reading: Reading) -> Network:
     """The network that the graph describes at steps of dt ms. ValueError that names the node that does not fit."""
-    return _Walk(graph, dt, firing).network()
+    return _Walk(graph, dt, reading).network()
 
 
 class _Walk:
     """The network of a plain graph: its neuron nodes, and every path of linear nodes from one to another."""
 
-    def __init__(self, graph: Graph, dt: float, firing: Firing) -> None:
-        self.graph, self.dt, self.firing = graph, dt, firing
+    def __init__(self, graph: Graph, dt: float, reading: Reading) -> None:
+        self.nodes, self.dt, self.reading = graph.nodes, dt, reading
         self.before: dict[str, list[str]] = {name: [] for name in graph.nodes}
         for source, target in graph.edges:
             self.before[target].append(source)
+        for name in graph.nodes:
+            self.before[name] = self.sources(name, set())
+        self.neurons = [name for name, node in graph.nodes.items() if node.type in NEURONS]
         weights = [np.asarray(n.values["weight"]).dtype for n in graph.nodes.values() if "weight" in n.values]
         self.dtype = np.dtype(np.float32 if weights and all(w == np.float32 for w in weights) else np.float64)
 
     def network(self) -> Network:
-        inputs = self.of_type("Input")
-        outputs = self.of_type("Output")
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise ValueError(f"snnsim reads graphs with one Input and one Output, this has the nodes {inputs} and {outputs}")
-        shape = tuple(int(n) for n in np.ravel(np.asarray(self.graph.nodes[inputs[0]].values["shape"])))
-        populations, gains = [Population(inputs[0], shape)], {}
-        for name, node in self.graph.nodes.items():
-            if node.type in NEURONS:
-                p, gains[name] = decode(name, node, self.dt * 1e-3, self.firing, self.dtype)
-                populations.append(p)
-        projections = [self.projection(p, gains[p.name], edge, {q.name: q for q in populations})
-                       for p in populations[1:] for edge in self.before[p.name]]
-        ends = self.before[outputs[0]]
-        if len(ends) != 1 or self.graph.nodes[ends[0]].type not in NEURONS:
-            raise ValueError(f"node {outputs[0]!r} (Output) must be fed by one neuron node ({', '.join(NEURONS)}), is fed "
-                             f"by {ends}")
-        fires = self.graph.nodes[ends[0]].type not in ("LI", "I")
-        return Network(tuple(populations), tuple(projections), TimeBase(self.dt), ends[0],
-                       "count" if fires else "membrane",
-                       (f"read from a plain NIR file at dt = {self.dt:g} ms with Euler decay 1 - dt/tau",))
+        start, last = self.only("Input"), self.only("Output")
+        ends = self.before[last]
+        if len(ends) != 1 or self.nodes[ends[0]].type not in NEURONS:
+            raise ValueError(f"node {last!r} (Output) must be fed by one neuron node ({', '.join(NEURONS)}), is fed by "
+                             f"{ends}")
+        chains = {(last, name): self.chain(last, name) for name in self.neurons for last in self.before[name]}
+        shapes = self.shapes(start, chains)
+        populations, gains = {start: Population(start, shapes[start])}, {}
+        for name in self.neurons:
+            populations[name], gains[name] = decode(name, self.nodes[name], shapes[name], self.reading, self.dtype)
+        found = [self.projection(populations[source], populations[target], gains[target], self.follow(chain, shapes[source]))
+                 for (_, target), (source, chain) in chains.items()]
+        fires = self.nodes[ends[0]].type not in ("LI", "I")
+        euler = "decay exp(-1/tau), tau in steps" if self.reading.tool == "sinabs" else "Euler decay 1 - dt/tau"
+        return Network(tuple(populations.values()), _open(found, start), TimeBase(self.dt), populations[ends[0]].name,
+                       "count" if fires else "membrane", (f"read from a plain NIR file at dt = {self.dt:g} ms with {euler}",))
 
-    def of_type(self, kind: str) -> list[str]:
-        return [name for name, node in self.graph.nodes.items() if node.type == kind]
+    def only(self, kind: str) -> str:
+        found = [name for name, node in self.nodes.items() if node.type == kind and "/" not in name]
+        if len(found) != 1:
+            raise ValueError(f"snnsim reads graphs with one Input and one Output, this has the {kind} nodes {found}")
+        return found[0]
 
-    def projection(self, target: Population, gain: Array, last: str, populations: dict[str, Population]) -> Projection:
-        chain = self.chain(last, target.name)
-        source = populations[self.before[chain[0]][0] if chain else last]
-        shape, maps, delay, scale = source.shape, list[Map](), 0, 1.0
-        bias: Array | None = None
-        for name in chain:
-            node = self.graph.nodes[name]
-            try:
-                if node.type == "Flatten":  # a Dense takes any shape
-                    continue
-                if node.type == "Delay":
-                    delay += self.steps(node, bias)
-                    continue
-                m = self.map(node, scale)
-                bias = self.offset(node, m, bias, shape)
-                shape = m.output_shape(shape)
-            except ValueError as e:
-                raise ValueError(f"node {name!r} ({node.type}): {e}") from None
-            maps.append(m)
-            # the mean of a window is its sum, and the next weights are divided
-            scale = 1.0 if "weight" in node.values else scale / self.area(node)
-        gain = gain * scale
-        if not maps:
-            n = target.size
-            maps = [Sparse(np.arange(n + 1), np.arange(n), np.ones(n, self.dtype), (n, math.prod(shape)))]
-        if np.any(gain != 1.0):
-            gains = gains_of(f"{source.name}->{target.name}", [not isinstance(m, SumPool2d) for m in maps], gain,
-                             "put a Conv2d or Affine node before the neurons")
-            maps = [self.scaled(m, g, target.name) for m, g in zip(maps, gains, strict=True)]
-        if bias is not None:
-            bias = (bias.reshape(target.shape) * gain).astype(self.dtype)
-        return Projection(source.name, target.name, tuple(maps), bias if bias is not None and bias.any() else None, delay)
+    def sources(self, name: str, seen: set[str]) -> list[str]:
+        """What feeds the node; through the Inputs and Outputs of graphs within the graph, which do nothing."""
+        found: list[str] = []
+        for source in self.before[name]:
+            if self.nodes[source].type not in ("Input", "Output") or "/" not in source:
+                found.append(source)
+                continue
+            if source in seen:
+                raise ValueError(f"node {source!r} ({self.nodes[source].type}) stands in a loop of graphs without neurons")
+            self.before[source] = self.sources(source, seen | {source})
+            found += self.before[source]
+        for source in found:
+            if found.count(source) > 1:
+                raise ValueError(f"node {name!r} ({self.nodes[name].type}) is fed by {source!r} twice")
+        return found
 
-    def chain(self, last: str, target: str) -> list[str]:
-        """The linear nodes on the way from a population to the target, first to last."""
+    def chain(self, last: str, target: str) -> tuple[str, tuple[str, ...]]:
+        """The node on whose output the chain starts, and its linear nodes up to the target, first to last."""
         chain: list[str] = []
         name = last
-        while self.graph.nodes[name].type in LINEAR:
+        while self.nodes[name].type in LINEAR:
             if name in chain or len(self.before[name]) != 1:
-                raise ValueError(f"node {name!r} ({self.graph.nodes[name].type}) on the way to {target!r} must be fed by one "
-                                 f"node and stand in no loop of linear nodes, is fed by {self.before[name]}")
+                raise ValueError(f"node {name!r} ({self.nodes[name].type}) on the way to {target!r} must be fed by one node "
+                                 f"and stand in no loop of linear nodes, is fed by {self.before[name]}")
             chain.insert(0, name)
             name = self.before[name][0]
-        if self.graph.nodes[name].type == "Output":
+        if self.nodes[name].type == "Output":
             raise ValueError(f"node {name!r} (Output) feeds {target!r}: an Output must be the end")
-        return chain
+        return name, tuple(chain)
 
-    def steps(self, node: Node, bias: Array | None) -> int:
-        seconds = np.ravel(np.asarray(node.values["delay"], np.float64))
-        if seconds.size == 0 or np.any(seconds != seconds[0]):
-            raise ValueError("all neurons of a projection must have one delay")
-        if bias is not None and bias.any():
-            raise ValueError("a delay must stand before the first bias of its chain")
-        exact = float(seconds[0]) / (self.dt * 1e-3)
-        steps = round(exact) if math.isfinite(exact) else -1
-        if steps < 0 or abs(exact - steps) > 1e-6 * max(1, steps):
-            raise ValueError(f"the delay of {seconds[0]:g} s is not a whole number of steps of {self.dt:g} ms")
-        return steps
+    def follow(self, chain: tuple[str, ...], shape: Shape) -> Passed:
+        return through([(name, self.nodes[name]) for name in chain], shape, self.dt * 1e-3, self.dtype)
 
-    def area(self, node: Node) -> int:
-        return math.prod(pair(node.values["kernel_size"])) if node.type == "AvgPool2d" else 1
+    def shapes(self, start: str, chains: dict[tuple[str, str], tuple[str, tuple[str, ...]]]) -> dict[str, Shape]:
+        """The shape of the input and of all neurons: of what feeds them, else of their parameters."""
+        first = [self.nodes[chain[0]] for source, chain in chains.values() if source == start and chain]
+        shapes = {start: _input_shape(tuple(int(n) for n in np.ravel(np.asarray(self.nodes[start].values["shape"]))),
+                                      {n.type: np.shape(n.values["weight"])[1] * pair(n.values.get("groups", np.ones(1)))[0]
+                                       for n in first if np.ndim(n.values.get("weight", 0)) > 1})}
+        left = list(self.neurons)
+        while left:
+            known = [n for n in left if any(t == n and source in shapes for (_, t), (source, _) in chains.items())]
+            for name in known:
+                source, chain = next((s, c) for (_, t), (s, c) in chains.items() if t == name and s in shapes)
+                shapes[name] = self.follow(chain, shapes[source]).shape
+            if not known:
+                known = left[:1]
+                shapes[known[0]] = _own_shape(known[0], [np.shape(v) for v in self.nodes[known[0]].values.values()])
+            left = [n for n in left if n not in known]
+        return shapes
 
-    def map(self, node: Node, scale: float) -> Map:
-        v = node.values
-        if node.type in ("SumPool2d", "AvgPool2d"):
-            if np.any(np.asarray(v["padding"]) != 0):
-                raise ValueError(f"padding must be 0, got {v['padding']!r}")
-            return SumPool2d(pair(v["kernel_size"]), pair(v["stride"]))
-        weight = (np.asarray(v["weight"]) * scale).astype(self.dtype)
-        if node.type != "Conv2d":
-            return Dense(weight)
-        if np.any(np.asarray(v["dilation"]) != 1) or np.any(np.asarray(v["groups"]) != 1):
-            raise ValueError(f"dilation and groups must be 1, got {v['dilation']!r} and {v['groups']!r}")
-        stride, padding = pair(v["stride"]), v["padding"]
-        if isinstance(padding, str):
-            kernel = weight.shape[2:]
-            if padding == "same" and (stride != (1, 1) or any(k % 2 == 0 for k in kernel)):
-                raise ValueError("padding 'same' is read for odd kernels of stride 1: give it in numbers")
-            padding = np.array([k // 2 for k in kernel]) if padding == "same" else np.zeros(2, np.int64)
-        return Conv2d(weight, stride, pair(padding))
+    def projection(self, source: Population, target: Population, gain: Array, way: Passed) -> Projection:
+        if math.prod(way.shape) != target.size:
+            raise ValueError(f"what feeds node {target.name!r} from {source.name!r} has shape {way.shape}, the neurons have "
+                             f"{target.shape}")
+        full = (np.broadcast_to(way.factor, way.shape).ravel() * gain.ravel()).reshape(target.shape)
+        maps = list(way.maps)
+        if way.late is not None and (not maps or not isinstance(maps[-1], Dense)):
+            maps.append(diagonal(np.ones(target.size), self.dtype, dense=True))
+        maps = _folded(maps, full, self.dtype)
+        if way.late is not None:
+            weight = np.asarray(maps[-1].arrays()["weight"])
+            maps[-1] = Delayed(weight, np.broadcast_to(way.late, weight.shape))
+        bias = None if way.bias is None else (way.bias.reshape(target.shape) * gain).astype(self.dtype)
+        offset = bias if bias is not None and bias.any() else None
+        return Projection(source.name, target.name, tuple(maps), offset, way.delay)
 
-    def offset(self, node: Node, m: Map, bias: Array | None, shape: tuple[int, ...]) -> Array | None:
-        """The constant part of the chain up to and including this node."""
-        carried = None if bias is None else m.apply(bias.reshape(shape).astype(np.float64))
-        if "bias" not in node.values:
-            return carried
-        out = m.output_shape(shape)
-        own = np.asarray(node.values["bias"], np.float64)
-        if own.shape != out[:1]:
-            raise ValueError(f"bias has shape {own.shape}, must be {out[:1]}")
-        full = np.broadcast_to(own.reshape(-1, *[1] * (len(out) - 1)), out)
-        return full if carried is None else carried + full
 
-    def scaled(self, m: Map, gain: Array, target: str) -> Map:
-        """The map times the gain r dt/tau of its target."""
-        flat = gain.ravel()
-        if isinstance(m, Dense):
-            return Dense((np.asarray(m.weight) * flat.reshape(-1, 1)).astype(self.dtype))
-        if isinstance(m, Sparse):
-            return Sparse(m.indptr, m.targets, (np.asarray(m.weight) * flat).astype(self.dtype), m.shape)
-        if isinstance(m, Conv2d):
-            weight = np.asarray(m.weight)
-            rows = flat.reshape(1 if flat.size == 1 else len(weight), -1)
-            if np.any(rows != rows[:, :1]):
-                raise ValueError(f"node {target!r}: its neurons differ in r/tau within a channel, which a Conv2d before it "
-                                 "cannot take: give it neurons that are alike, or feed it by an Affine node")
-            return Conv2d((weight * rows[:, 0].reshape(-1, 1, 1, 1)).astype(self.dtype), m.stride, m.padding)
-        return m
+def _input_shape(shape: Shape, wanted: dict[str, int]) -> Shape:
+    """The shape without the axis of samples that some tools leave in it. wanted: the inputs that the first nodes take."""
+    if len(shape) > 3:
+        shape = shape[1:]
+    if len(shape) == 3 and "Conv1d" in wanted and "Conv2d" not in wanted:
+        shape = shape[1:]
+    if len(shape) == 2:
+        if wanted.get("Conv1d") == shape[0]:
+            return (shape[0], 1, shape[1])
+        wide = {wanted.get("Affine"), wanted.get("Linear")} - {None}
+        return shape[1:] if not wide or wide == {shape[1]} else (math.prod(shape),)
+    return shape
+
+
+def _own_shape(name: str, shapes: list[Shape]) -> Shape:
+    shape = max(shapes, key=math.prod, default=())
+    if not shape:
+        raise ValueError(f"node {name!r}: its shape is unknown, since nothing feeds it and its parameters are single numbers")
+    return bounded((shape[0], 1, shape[1]) if len(shape) == 2 else shape)
+
+
+def _folded(maps: list[Map], gain: Array, dtype: np.dtype[Any]) -> list[Map]:
+    """The maps times the gain of their target: within the last weights, or after them where they cannot take it."""
+    if maps and np.all(gain == 1.0):
+        return maps
+    bearer = max((i for i, m in enumerate(maps) if "weight" in m.arrays()), default=None)
+    if bearer is not None:
+        alike = bool(np.all(gain == gain.flat[0]))
+        m = times(maps[bearer], gain.ravel()[:1] if alike else gain, dtype) if alike or bearer == len(maps) - 1 else None
+        if m is not None:
+            return [*maps[:bearer], m, *maps[bearer + 1:]]
+    return [*maps, diagonal(gain.ravel(), dtype)]
+
+
+def _open(projections: list[Projection], start: str) -> tuple[Projection, ...]:
+    """The projections, with one step where loops that have no delay lead back."""
+    feeds: dict[str, set[str]] = {}
+    for q in projections:
+        feeds.setdefault(q.source, set())
+        if q.delay == 0:
+            feeds[q.source].add(q.target)
+    depth, level = {start: 0}, [start]
+    while level:
+        level = [t for t in dict.fromkeys(q.target for q in projections if q.source in level) if t not in depth]
+        depth |= dict.fromkeys(level, max(depth.values()) + 1)
+
+    def leads(a: str, b: str) -> bool:
+        seen, stack = {a}, [a]
+        while stack:
+            for t in feeds.get(stack.pop(), set()) - seen:
+                seen.add(t)
+                stack.append(t)
+        return b in seen
+
+    far = len(depth)
+    return tuple(replace(q, delay=1) if q.delay == 0 and not isinstance(q.maps[-1], Delayed)
+                 and depth.get(q.target, far) <= depth.get(q.source, far) and leads(q.target, q.source) else q
+                 for q in projections)

@@ -8,15 +8,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from snnsim.hardware.nir.gains import gains_of, unscaled
 from snnsim.hardware.nir.graph import Array, Graph, Node, Value, pair, read_description, read_graph
-from snnsim.hardware.nir.neurons import ENCODINGS, FIRINGS, RULES, Encoding, Firing, encode
+from snnsim.hardware.nir.neurons import ENCODINGS, FIRINGS, RULES, TOOLS, Encoding, Firing, Reading, Tool, encode
 from snnsim.hardware.nir.plain import plain_network
-from snnsim.hardware.nir.write import SCHEMA, gains_of, to_graph, unscaled
-from snnsim.maps import Conv2d, Dense, Map, Sparse, SumPool2d
+from snnsim.hardware.nir.write import SCHEMA, to_graph
+from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.rule import one_of
 
@@ -41,21 +42,27 @@ def describe(path: str | os.PathLike[str]) -> Description | None:
         return _description(_parsed(text)) if text else None
 
 
-def read(path: str | os.PathLike[str], *, dt: float | None = None, plain: bool = False, firing: Firing = ">",
-         limit: int = LIMIT) -> Network:
+def read(path: str | os.PathLike[str], *, dt: float | None = None, plain: bool = False, written_by: Tool = "nir",
+         firing: Firing | None = None, reset: Literal["hard", "soft"] = "hard", limit: int = LIMIT) -> Network:
     """The network in a NIR file.
 
     A file that `export` wrote gives back its network bit for bit: what other tools read is derived from it again and
     compared, so that a file which was changed afterwards is refused. Any other file, or any file with plain=True, is
     read as other tools read it: neurons with hard reset, Euler decay 1 - dt/tau, weights times r dt/tau.
 
-    dt: ms, one step of a plain file, whose time constants are in seconds (0.1 for files of snnTorch). firing: how the
-    tool compares that wrote a plain file, ">" as NIR says (theta is then the next number above v_threshold) or ">=".
+    dt: ms, one step of a plain file, whose time constants are in seconds (0.1 for files of snnTorch and SpikingJelly).
+    written_by: the tool that wrote a plain file: "nir" (as the text of NIR says), "snntorch", "spikingjelly", "norse" (IF and
+    CubaLIF take r as a factor of each step; its `to_nir(dt=)` multiplies tau, so that dt here is the product of both) or
+    "sinabs" (tau counts steps, the decay is exp(-1/tau), inputs are not divided by it). firing: how that tool compares, ">"
+    (theta is then the next number above v_threshold) or ">="; by default as the tool does. reset: of all neurons, "soft" for
+    the files of nets that subtract the threshold, of which NIR has no word.
     limit: bytes that the arrays of the file may take together.
 
     Errors: FileNotFoundError; ValueError that names the file, the node and what is allowed.
     """
-    one_of("firing", firing, FIRINGS)
+    one_of("written_by", written_by, TOOLS)
+    one_of("firing", firing or ">", FIRINGS)
+    one_of("reset", reset, ("hard", "soft"))
     if dt is not None and not (math.isfinite(dt) and dt > 0):
         raise ValueError(f"dt must be a positive number of ms, got {dt!r}")
     graph = read_graph(path, limit)
@@ -67,7 +74,7 @@ def read(path: str | os.PathLike[str], *, dt: float | None = None, plain: bool =
         if dt is None:
             raise ValueError("a plain NIR file does not hold the length of a step: give read(..., dt=), in ms (0.1 for files "
                              "of snnTorch)")
-        return plain_network(graph, dt, firing)
+        return plain_network(graph, dt, Reading(dt * 1e-3, written_by, firing or TOOLS[written_by], reset))
 
 
 @contextmanager
@@ -104,10 +111,14 @@ def _restore(graph: Graph) -> Network:
     for q in d["projections"]:
         nodes = [graph.nodes[name] for name in q["nodes"]]
         held = [n for n in nodes if n.type not in ("Flatten", "Delay")]
+        branches = [graph.nodes[branch[-1]] for branch in q["branches"]]
         gain = encode(by_name[q["target"]], told.encoding, told.firing).gain
-        gains = gains_of(f"{q['source']}->{q['target']}", ["weight" in n.values for n in held], gain, "export it again")
-        maps = [_map(n, g) for n, g in zip(held, gains, strict=True)]
-        bias = held[-1].metadata.get("bias")
+        gains = gains_of(f"{q['source']}->{q['target']}", ["weight" in n.values for n in (*held, *branches[:1])], gain,
+                         "export it again")
+        maps = [_map(n, g) for n, g in zip(held, gains, strict=False)]
+        if branches:
+            maps.append(_delayed(branches, gains[-1]))
+        bias = (branches[0] if branches else held[-1]).metadata.get("bias")
         projections.append(Projection(q["source"], q["target"], tuple(maps), bias, q["delay"], q["receptor"]))
     network = Network(tuple(populations), tuple(projections), TimeBase(**d["time"]), d["output"], d["readout"],
                       tuple(d["notes"]), tuple(d["classes"]))
@@ -143,6 +154,12 @@ def _map(node: Node, gain: Array) -> Map:
                 return Sparse(own["sparse_indptr"], own["sparse_targets"], own["sparse_weight"], (outputs, inputs))
             return Dense(own.get("weight", unscaled(np.asarray(v["weight"]), gain.reshape(-1, 1))))
     raise ValueError(f"a node of type {node.type!r} cannot stand in a projection")
+
+
+def _delayed(branches: list[Node], gain: Array) -> Delayed:
+    own = branches[0].metadata
+    weights = [unscaled(np.asarray(n.values["weight"]), gain.reshape(-1, 1)) for n in branches]
+    return Delayed(own.get("weight", sum(weights)), own["delay"])
 
 
 def _compare(found: Graph, expected: Graph) -> None:

@@ -7,14 +7,14 @@ import keyword
 import math
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from snnsim.hardware.nir.folded import plain_thresholds
+from snnsim.hardware.nir.folded import DROPPED, plain_thresholds
+from snnsim.hardware.nir.gains import gains_of, unscaled
 from snnsim.hardware.nir.graph import Array, Edge, Graph, Node, Value, write_graph
 from snnsim.hardware.nir.neurons import (
     DT,
@@ -33,8 +33,9 @@ from snnsim.network import Network, Population, Projection
 from snnsim.rule import one_of
 from snnsim.version import __version__
 
-SCHEMA = 1
+SCHEMA = 2
 DENSE_LIMIT = 64 * 2**20  # bytes that a sparse map may take once it is written dense
+BRANCH_LIMIT = 64  # distinct delays of a projection, each with a copy of its weights
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,26 @@ def export(network: Network, path: str | os.PathLike[str], *, encoding: Encoding
         raise TypeError(f"network must be a Network, got {type(network).__name__}; snnsim.lower makes one of a trained net")
     one_of("encoding", encoding, ENCODINGS)
     one_of("firing", firing, FIRINGS)
-    network, folded = plain_thresholds(network)
+    network, folded = plain_thresholds(_without_modulations(network), allow_lossy)
     lossy, kept = _lossy(network), (*_kept(network), *folded)
     if lossy and not allow_lossy:
-        raise ValueError(f"{lossy[0]}. Export with allow_lossy=True to write it so and keep its rule as metadata for "
-                         "snnsim, or train with reset='hard'")
+        raise ValueError(f"{lossy[0]}. Export with allow_lossy=True to " + (
+            "write the rest, which is recorded in the file" if lossy[0].startswith("modulation") else
+            "write it so and keep its rule as metadata for snnsim, or train with reset='hard'"))
     graph = to_graph(network, encoding, firing)
     write_graph(graph, path)
     return ExportReport(Path(path), encoding, firing, len(graph.nodes), len(graph.edges), os.path.getsize(path), lossy, kept)
 
 
+def _without_modulations(network: Network) -> Network:
+    """The network without its modulations, and with a note of each."""
+    notes = tuple(f"{DROPPED}modulation {m.name} is left out, NIR has no slower rule that moves a parameter"
+                  for m in network.modulations)
+    return replace(network, modulations=(), notes=(*network.notes, *notes)) if notes else network
+
+
 def _lossy(network: Network) -> tuple[str, ...]:
-    found = []
+    found = [note.removeprefix(DROPPED) for note in network.notes if note.startswith(DROPPED)]
     for p in network.populations[1:]:
         reset = rule_name(p).partition("_")[2]
         if reset in RESETS:
@@ -100,14 +109,27 @@ def _kept(network: Network) -> tuple[str, ...]:
     found = [f"time base: dt {t.dt:g} ms, steps {t.steps}, t0 {t.t0!r}, clip {t.clip} (NIR has no step: one is "
              f"written as {DT:g} s)", f"readout by {network.readout} of {network.output!r}"]
     for q in network.projections:
-        if q.delay:
+        if (q.delay and not _nests(network, q)) or isinstance(q.maps[-1], Delayed):
             found.append(f"projection {q.name} has a delay: a Delay node, which snnTorch and SpikingJelly refuse to read, and "
-                         "Norse does not run as it should where it stands in a loop")
+                         "which Norse leaves out")
         for m in q.maps:
             if isinstance(m, Conv2d) and len({*np.shape(m.weight)[2:]}) > 1:
                 found.append(f"projection {q.name} has a kernel that is not square, of which nir 1.0.8 infers a wrong "
                              "shape: read the file with nir.read(path, type_check=False)")
     return tuple(found)
+
+
+def _nests(network: Network, q: Projection) -> bool:
+    """Whether a recurrent projection is written as snnTorch writes its recurrent layers, which the other tools read, too:
+    as a graph within the graph, in which the neurons feed themselves through weights, one step later without a Delay.
+
+    A bias of it goes to another projection, since the tools add it from the second step on only.
+    """
+    own = [r for r in network.into(q.target) if r.source == r.target]
+    others = [r for r in network.into(q.target) if r.source != r.target]
+    rows = any(isinstance(m, (Dense, Sparse)) for r in network.projections if r.target == q.target for m in r.maps)
+    return (own == [q] and q.delay == 1 and len(q.maps) == 1 and isinstance(q.maps[0], (Dense, Sparse)) and rows
+            and (bool(others) if q.bias is None else any(isinstance(r.maps[-1], (Dense, Sparse)) for r in others)))
 
 
 def to_graph(network: Network, encoding: Encoding, firing: Firing) -> Graph:
@@ -125,6 +147,12 @@ class _Writer:
         self.edges: list[Edge] = []
         self.node_of: dict[str, str] = {}
         self.encoded: dict[str, Encoded] = {}
+        nested = [q for q in network.projections if q.source == q.target and _nests(network, q)]
+        self.nested = {q.target: q for q in nested}
+        self.groups: dict[str, str] = {}  # graphs within the graph, and their populations
+        # the bias of a recurrent projection, by the projection that takes it
+        self.moved = {id(next(r for r in network.into(q.target) if r is not q and isinstance(r.maps[-1], (Dense, Sparse)))):
+                      q.bias for q in nested if q.bias is not None}
         # NIR cannot reshape: where a dense map ends, the neurons stand in a row
         self.flat = {q.target for q in network.projections if any(isinstance(m, (Dense, Sparse)) for m in q.maps)}
 
@@ -133,29 +161,35 @@ class _Writer:
             self.population(p)
         chains = [self.projection(q) for q in self.network.projections]
         out = self.add("output", Node("Output", {"shape": np.array(self.shape(self.network.output), np.int64)}))
-        self.edges.append((self.node_of[self.network.output], out))
+        self.edges.append((self.end_of(self.network.output), out))
         return Graph(self.nodes, tuple(self.edges), self.description(chains))
 
-    def description(self, chains: list[list[str]]) -> str:
+    def description(self, chains: list[list[list[str]]]) -> str:
         net = self.network
         return json.dumps({
             "schema": SCHEMA, "version": __version__, "encoding": self.encoding, "firing": self.firing,
             "time": asdict(net.time), "output": net.output, "readout": net.readout, "classes": net.classes,
-            "notes": net.notes, "lossy": _lossy(net), "kept": _kept(net),
+            "discretisation": {"dt": DT, "step": "euler", "reset": "hard"}, "notes": net.notes, "lossy": _lossy(net),
+            "kept": _kept(net),
             "populations": [{"name": p.name, "node": self.node_of[p.name], "shape": p.shape} for p in net.populations],
             "projections": [{"source": q.source, "target": q.target, "delay": int(q.delay), "receptor": q.receptor,
-                             "nodes": chain} for q, chain in zip(net.projections, chains, strict=True)]})
+                             "nodes": chain, "branches": branches}
+                            for q, (chain, *branches) in zip(net.projections, chains, strict=True)]})
 
     def add(self, wanted: str, node: Node) -> str:
         """Put the node under a name that HDF5, Python and torch can use, and give that name."""
+        name = self.free(wanted)
+        self.nodes[name] = node
+        return name
+
+    def free(self, wanted: str) -> str:
         stem = re.sub(r"\W", "_", wanted, flags=re.ASCII) or "node"
         if keyword.iskeyword(stem) or stem[0].isdigit():
             stem = f"node_{stem}"
         name, count = stem, 1
-        while name in self.nodes:
+        while name in self.nodes or name in self.groups:
             count += 1
             name = f"{stem}_{count}"
-        self.nodes[name] = node
         return name
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -174,19 +208,40 @@ class _Writer:
         metadata: dict[str, Value] = {"rule": rule, **{k: np.asarray(v) for k, v in p.parameters.items()}}
         if rule.partition("_")[2] in RESETS:
             metadata["reset"] = rule.partition("_")[2]
-        self.node_of[p.name] = self.add(p.name, Node(e.type, values, metadata))
+        if p.name not in self.nested:
+            self.node_of[p.name] = self.add(p.name, Node(e.type, values, metadata))
+            return
+        group = self.free(p.name)
+        self.groups[group] = p.name
+        self.nodes[f"{group}/input"] = Node("Input", {"shape": np.array(shape, np.int64)})
+        self.nodes[f"{group}/lif"] = Node(e.type, values, metadata)
+        self.nodes[f"{group}/output"] = Node("Output", {"shape": np.array(shape, np.int64)})
+        self.node_of[p.name] = f"{group}/lif"
 
-    def projection(self, q: Projection) -> list[str]:
-        """Write the chain of nodes from source to target; their names."""
-        shape, chain = self.shape(q.source), [self.node_of[q.source]]
-        if isinstance(q.maps[-1], Delayed):
-            raise ValueError(f"projection {q.name}: each synapse has a delay of its own, and a Delay node of NIR delays all "
-                             "synapses of a source alike; train with one delay for the whole projection, or without")
+    def start_of(self, name: str) -> str:
+        """The node at which edges to the population end."""
+        return self.node_of[name].replace("/lif", "/input")
+
+    def end_of(self, name: str) -> str:
+        """The node at which edges from the population start."""
+        return self.node_of[name].replace("/lif", "/output")
+
+    def projection(self, q: Projection) -> list[list[str]]:
+        """Write the chain of nodes from source to target; their names, and then those of the branches at its end."""
+        if self.nested.get(q.target) is q:
+            group = self.node_of[q.target].removesuffix("/lif")
+            kind, values, metadata = self.weights(q, q.maps[0], self.encoded[q.target].gain, None)
+            if q.bias is not None:
+                metadata["bias"] = np.asarray(q.bias)
+            self.nodes[f"{group}/w_rec"] = Node(kind, values, metadata)
+            # Norse gives what the last edge brings
+            self.edges += [(f"{group}/input", f"{group}/lif"), (f"{group}/lif", f"{group}/w_rec"),
+                           (f"{group}/w_rec", f"{group}/lif"), (f"{group}/lif", f"{group}/output")]
+            return [[f"{group}/w_rec"]]
+        shape, chain = self.shape(q.source), [self.end_of(q.source)]
 
         def append(kind: str, values: dict[str, Value], metadata: dict[str, Value] | None = None) -> None:
-            name = self.add(f"{q.source}_to_{q.target}_{kind.lower()}", Node(kind, values, metadata or {}))
-            self.edges.append((chain[-1], name))
-            chain.append(name)
+            chain.append(self.after(chain[-1], q, Node(kind, values, metadata or {})))
 
         def flatten() -> tuple[int, ...]:
             if len(shape) == 3:
@@ -199,17 +254,55 @@ class _Writer:
         gains = gains_of(q.name, [not isinstance(m, SumPool2d) for m in q.maps], self.encoded[q.target].gain,
                          "export with encoding='tau_over_dt'")
         for i, m in enumerate(q.maps):
-            if isinstance(m, (Dense, Sparse)):
+            if isinstance(m, (Dense, Sparse, Delayed)):
                 shape = flatten()
             elif len(shape) != 3:
                 raise ValueError(f"projection {q.name}, map {i} ({m}): NIR cannot reshape, and {q.source!r} is fed by a dense "
                                  "map, so that its neurons stand in a row; feed it by a convolution, or use a dense map here")
+            if isinstance(m, Delayed):
+                return [chain[1:], *self.branches(q, m, gains[i], chain[-1])]
             append(*self.node(q, i, shape, gains[i]))
             shape = m.output_shape(shape)
         if len(self.shape(q.target)) == 1:
             shape = flatten()
-        self.edges.append((chain[-1], self.node_of[q.target]))
-        return chain[1:]
+        self.edges.append((chain[-1], self.start_of(q.target)))
+        return [chain[1:]]
+
+    def after(self, last: str, q: Projection, node: Node) -> str:
+        """Put a node of the projection behind another one; its name."""
+        name = self.add(f"{q.source}_to_{q.target}_{node.type.lower()}", node)
+        self.edges.append((last, name))
+        return name
+
+    def branches(self, q: Projection, m: Delayed, gain: Floats, last: str) -> list[list[str]]:
+        """A Delay and a Linear for each delay that occurs; one pair where all synapses of a source have the same."""
+        weight, delay = np.asarray(m.weight), np.asarray(m.delay)
+        exists = weight != 0.0
+        by_source = np.where(exists, delay, 0).max(0)
+        parts: list[tuple[Array, Array]] = [(by_source, weight)]
+        if np.any(exists & (delay != by_source)):
+            distinct = np.unique(delay[exists])
+            if len(distinct) > BRANCH_LIMIT:
+                raise ValueError(f"projection {q.name} has {len(distinct)} distinct delays by synapse: NIR holds them as one "
+                                 f"Delay and Linear for each, of which at most {BRANCH_LIMIT} are written; train with fewer "
+                                 "delays, or with one for each source")
+            parts = [(np.full_like(by_source, d), np.where(delay == d, weight, weight.dtype.type(0.0))) for d in distinct]
+        found, held = [], np.zeros_like(weight)
+        for i, (steps, part) in enumerate(parts):
+            kind, values, metadata = self.weights(q, Dense(part), gain, q.bias if i == 0 else None)
+            held = held + unscaled(np.asarray(values["weight"]), gain.reshape(-1, 1))
+            metadata.pop("weight", None)
+            names = [last]
+            if steps.any():
+                names.append(self.after(last, q, Node("Delay", {"delay": steps * DT})))
+            names.append(self.after(names[-1], q, Node(kind, values, metadata)))
+            self.edges.append((names[-1], self.start_of(q.target)))
+            found.append(names[1:])
+        first = self.nodes[found[0][-1]].metadata
+        first["delay"] = delay
+        if held.tobytes() != weight.tobytes():
+            first["weight"] = weight
+        return found
 
     def node(self, q: Projection, i: int, shape: tuple[int, ...],
              gain: Floats) -> tuple[str, dict[str, Value], dict[str, Value]]:
@@ -219,7 +312,6 @@ class _Writer:
         bias = None
         if i == len(q.maps) - 1 and q.bias is not None:
             bias = np.asarray(q.bias)
-            metadata["bias"] = bias
         if isinstance(m, SumPool2d):
             if bias is not None:
                 raise ValueError(f"projection {q.name} ends in {m}, and a pooling node of NIR has no bias: put the pooling "
@@ -227,6 +319,8 @@ class _Writer:
             kernel, stride = np.array(m.kernel, np.int64), np.array(m.stride, np.int64)
             return "SumPool2d", {"kernel_size": kernel, "stride": stride, "padding": np.zeros(2, np.int64)}, {}
         if isinstance(m, Conv2d):
+            if bias is not None:
+                metadata["bias"] = bias
             weight = np.asarray(m.weight)
             factor = self.by_channel(q, gain, weight, "decay")
             held = self.scaled(q, weight, factor.reshape(-1, 1, 1, 1), metadata)
@@ -237,11 +331,18 @@ class _Writer:
             return "Conv2d", {"input_shape": np.array(shape[1:], np.int64), "weight": held,
                               "stride": np.array(m.stride, np.int64), "padding": np.array(m.padding, np.int64),
                               "dilation": np.ones(2, np.int64), "groups": np.array(1), "bias": offset}, metadata
-        weight = self.dense(q, m, metadata)
-        held = self.scaled(q, weight, gain.reshape(-1, 1), metadata)
-        if bias is None:
+        return self.weights(q, m, gain, bias)
+
+    def weights(self, q: Projection, m: Map, gain: Floats,
+                bias: ArrayLike | None) -> tuple[str, dict[str, Value], dict[str, Value]]:
+        """Type, values and metadata of the node of a dense or sparse map."""
+        metadata: dict[str, Value] = {} if bias is None else {"bias": np.asarray(bias)}
+        held = self.scaled(q, self.dense(q, m, metadata), gain.reshape(-1, 1), metadata)
+        more = self.moved.get(id(q))
+        total = bias if more is None else more if bias is None else np.asarray(bias) + np.asarray(more)
+        if total is None:
             return "Linear", {"weight": held}, metadata
-        full = np.broadcast_to(bias, target.shape).ravel()
+        full = np.broadcast_to(np.asarray(total), self.network.population(q.target).shape).ravel()
         return "Affine", {"weight": held, "bias": self.times(q, full, gain.ravel())}, metadata
 
     def by_channel(self, q: Projection, value: Array, weight: Array, what: str) -> Array:
@@ -286,27 +387,3 @@ class _Writer:
             raise ValueError(f"projection {q.name}: the weights times tau/dt are beyond {value.dtype}: export with "
                              "encoding='tau_over_dt'")
         return np.asarray(product)
-
-
-def gains_of(name: str, weighted: Sequence[bool], gain: Floats, advice: str) -> list[Floats]:
-    """The gain of a projection's target, laid on the last map of the chain that has weights; 1 for the other maps.
-
-    weighted: for each map, whether it has weights. ValueError, with the advice, when no map can take the gain.
-    """
-    gains = [np.ones(1)] * len(weighted)
-    if np.all(gain == 1.0):
-        return gains
-    if not any(weighted):
-        raise ValueError(f"projection {name} only pools, and has no weights to take the factor of the neurons' input: {advice}")
-    bearer = max(i for i, w in enumerate(weighted) if w)
-    if bearer < len(weighted) - 1:
-        if np.any(gain != gain.flat[0]):
-            raise ValueError(f"projection {name} ends in a pooling, and the neurons that it feeds differ in decay: {advice}")
-        gain = gain.ravel()[:1]
-    gains[bearer] = gain
-    return gains
-
-
-def unscaled(held: Array, gain: Any) -> Array:
-    """The weights before they were multiplied by the gain, up to rounding."""
-    return np.asarray((held / gain).astype(held.dtype))
