@@ -21,7 +21,7 @@ venv: .venv/stamp  ## make .venv with everything (once; again when pyproject.tom
 	@echo "installing into .venv (a minute or two)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python $(PIP) -c constraints.txt -e '.[all,dev]'
-	@$(BIN)/python $(PIP) --no-deps norse==1.1.0 dcls==0.1.1 # norse's metadata asks for torchvision, which it does not need
+	@$(BIN)/python $(PIP) --no-deps norse==1.1.0 dcls==0.1.1 sinabs==3.1.3 pbr==7.1.3 # none needs what else its metadata asks for
 	@touch $@
 
 demo: venv  ## train, simulate, export and verify on the embedded events; writes report.html
