@@ -114,7 +114,7 @@ def trained(recipe: Recipe, network: Network, samples: Any, data: tuple[EventDat
     augment = Augment(**recipe.data.augment) if recipe.data.augment else None  # type: ignore[arg-type]
     options = asdict(replace(recipe.train, epochs=EPOCHS, learning_rate=RATE))
     history = fit(net, train, dt=recipe.data.dt, steps=network.time.steps, clip=network.time.clip, augment=augment,
-                  validation=validation, progress=False, **options)
+                  validation=validation if len(validation) else None, progress=False, **options)
     after = accuracy(integer.quantize(lower(net), bits=kept), test)
     return {"plain": plain, "trained": after, "seconds": sum(e.seconds for e in history.epochs)}
 
