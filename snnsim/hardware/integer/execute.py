@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from snnsim.engine.inputs import Rows, rows_of
 from snnsim.engine.layout import cores
-from snnsim.hardware.integer.model import IntegerNetwork
+from snnsim.hardware.integer.model import IntegerNetwork, IntegerProjection
 from snnsim.rule import one_of
 
 Array = NDArray[Any]
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     keep_v: Array
     theta: Array
     bias: Array
-    source: Array  # [projections]
+    source: Array  # [projections, or their parts that are shifted each by itself]
     target: Array
     shift: Array
     slots: Array  # steps of its ring
@@ -151,9 +151,10 @@ def _plan(network: IntegerNetwork) -> Plan:
     def flat(values: Any) -> Array:
         return np.concatenate([np.broadcast_to(f, p.shape).ravel() for p, f in zip(populations[1:], values, strict=True)])
 
-    made = [q.synapses(network.population(q.source).shape) for q in network.projections]
+    parts = [(q, m) for q in network.projections for m in _parts(q, network.population(q.source).shape)]
+    made = [m for _, m in parts]
     slots = [int(m[3].max(initial=1)) + 1 for m in made]
-    sizes = [network.population(q.target).size for q in network.projections]
+    sizes = [network.population(q.target).size for q, _ in parts]
     rings = np.cumsum([0, *(s * n for s, n in zip(slots, sizes, strict=True))])
     begin = np.cumsum([0, *(len(m[1]) for m in made)])
     rows = np.cumsum([0, *(len(m[0]) for m in made)])
@@ -162,10 +163,21 @@ def _plan(network: IntegerNetwork) -> Plan:
     return Plan(first, np.array([RESETS[p.reset] if p.reset else -1 for p in populations]),
                 flat(4095 - p.du for p in populations[1:]), flat(4096 - p.dv for p in populations[1:]),
                 flat(p.vth << 6 for p in populations[1:]), flat(p.bias << p.bias_exponent for p in populations[1:]),
-                np.array([names.index(q.source) for q in network.projections], np.int64),
-                np.array([names.index(q.target) for q in network.projections], np.int64),
-                np.array([q.exponent for q in network.projections], np.int64), np.array(slots, np.int64), rings, rows, indptr,
+                np.array([names.index(q.source) for q, _ in parts], np.int64),
+                np.array([names.index(q.target) for q, _ in parts], np.int64),
+                np.array([q.exponent for q, _ in parts], np.int64), np.array(slots, np.int64), rings, rows, indptr,
                 *joined)
+
+
+def _parts(q: IntegerProjection, shape: tuple[int, ...]) -> list[tuple[Array, Array, Array, Array]]:
+    """The synapses whose sum is shifted as a whole: all, but those of one delay where the shift rounds."""
+    indptr, post, weight, delay = q.synapses(shape)
+    delays = np.unique(delay)
+    if q.exponent >= 0 or len(delays) < 2:
+        return [(indptr, post, weight, delay)]
+    row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return [(np.searchsorted(row[at], np.arange(len(indptr))), post[at], weight[at], delay[at])
+            for at in (delay == d for d in delays)]
 
 
 @numba.njit(nogil=True, cache=True)
