@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
@@ -62,6 +63,9 @@ class Plan(NamedTuple):
     delay: Array
 
 
+PLANS: WeakKeyDictionary[IntegerNetwork, Plan] = WeakKeyDictionary()  # networks are frozen, and so are their arrays
+
+
 class Kept(NamedTuple):
     """What a run writes: spikes, u and v of each step; sums of the readout, spikes and overflows by population, of each
     sample; and where the first overflow was: population, neuron, step, kind."""
@@ -93,7 +97,7 @@ def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), ove
     if np.any(counts != rows.value):
         raise ValueError("events of an integer network must be whole counts, got "
                          f"{rows.value[np.flatnonzero(counts != rows.value)[0]]:g}")
-    plan, steps = _plan(network), rows.steps + network.latency
+    plan, steps = _kept_plan(network), rows.steps + network.latency
     neurons = int(plan.first[-1])
     kept = np.array([p.name in record for p in network.populations])
     fired, u, v = (np.zeros((steps, rows.batch, neurons) if keep else (0, 0, 0), dtype)
@@ -141,6 +145,12 @@ def _raise(network: IntegerNetwork, found: Array, where: Array) -> None:
             MEMBRANES: "v passes 24 bits and stops there"}[kind]
     raise OverflowError(f"population {network.populations[population].name!r}, neuron {neuron}, step {step}, sample {sample}: "
                         f"{what}; fit the scales with integer.calibrate, or run with overflow='count'")
+
+
+def _kept_plan(network: IntegerNetwork) -> Plan:
+    if network not in PLANS:
+        PLANS[network] = _plan(network)
+    return PLANS[network]
 
 
 def _plan(network: IntegerNetwork) -> Plan:

@@ -185,12 +185,17 @@ def _dense(layer: _Layer, name: str, source: IntegerPopulation) -> tuple[Integer
 
 
 def _run_as(layer: _Layer, weight: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """Mantissas and the exponent with which lava-dl runs them; exponent 0 where they are whole then."""
+    """Mantissas and the exponent with which lava-dl runs them; exponent 0 where they are mantissas then."""
     try:
         found, shift = as_lava_dl(weight)
     except ValueError as e:
         raise ValueError(f"{layer.where}: weight cannot be used: {e}") from None
-    return (found, -shift) if np.any(found % 2**shift) else (found >> shift, 0)
+    whole = found >> shift
+    return (whole, 0) if np.array_equal(truncated(whole, _sign(whole), 8) << shift, found) else (found, -shift)
+
+
+def _sign(weight: NDArray[np.int64]) -> Sign:
+    return "exc" if weight.min() >= 0 else "inh" if weight.max() <= 0 else "mixed"
 
 
 def _delayed(layer: _Layer, weight: NDArray[np.float64]) -> tuple[Map, int]:
@@ -214,7 +219,7 @@ def _delayed(layer: _Layer, weight: NDArray[np.float64]) -> tuple[Map, int]:
 
 def _projection(layer: _Layer, source: str, target: str, m: Map, exponent: int, delay: int = 1) -> IntegerProjection:
     weight = m.arrays()["weight"].astype(np.int64)
-    sign: Sign = "exc" if weight.min() >= 0 else "inh" if weight.max() <= 0 else "mixed"
+    sign = _sign(weight)
     fitting = [b for b in range(1, 9) if np.array_equal(truncated(weight, sign, b), weight)]
     try:
         return IntegerProjection(source, target, m, exponent, fitting[0] if fitting else 8, sign, delay)
@@ -253,7 +258,8 @@ def _convolution(layer: _Layer, name: str, source: IntegerPopulation) -> tuple[I
 def _restored(populations: list[IntegerPopulation], projections: list[IntegerProjection], held: Any) -> IntegerNetwork:
     """With names, time base and bits, where we wrote the file; a description that does not fit it is refused."""
     if held is None:
-        return IntegerNetwork(tuple(populations), tuple(projections), latency=len(populations) - 1)
+        return IntegerNetwork(tuple(populations), tuple(projections), latency=len(populations) - 1,
+                              readout="membrane" if populations[-1].reset == "none" else "count")
     if not isinstance(held, h5py.Dataset) or held.shape != ():
         raise ValueError("snnsim must be a text")
     d = json.loads(held[()])

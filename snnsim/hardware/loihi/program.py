@@ -71,10 +71,14 @@ class Recording:
     """Of a neurons' model: writes down spikes, u and v, and rests between samples until no spike is on its way any more.
 
     Class attributes, set before the models start in processes of their own: where to write, steps of a sample, steps of rest
-    after it, samples.
+    after each but the last, samples.
     """
 
     folder, steps, rest, samples = "", 0, 0, 0
+
+    @classmethod
+    def total(cls):
+        return cls.samples * (cls.steps + cls.rest) - cls.rest
 
     def run_spk(self):
         """A step of Lava's model, or of rest."""
@@ -90,7 +94,7 @@ class Recording:
             super().run_spk()
             for kept, now in zip(self.kept, (self.s_out_buff, self.u, self.v), strict=True):
                 kept[step, sample] = now.ravel()
-        if self.time_step == self.samples * (self.steps + self.rest):
+        if self.time_step == self.total():
             np.savez(os.path.join(self.folder, f"{self.model_id}.npz"), **dict(zip(KINDS, self.kept, strict=True)))
 
 
@@ -298,7 +302,7 @@ def run_built(models, neurons_of, outs, steps, rest, samples):
         handler = signal.signal(signal.SIGUSR1, fail)
         config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map={**models, join: model})
         try:
-            join.run(condition=RunSteps(num_steps=samples * (steps + rest)), run_cfg=config)
+            join.run(condition=RunSteps(num_steps=Recording.total()), run_cfg=config)
             join.stop()
         except BaseException:
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
