@@ -11,6 +11,7 @@ import typer
 
 from benchmarks.common import AsJson, Peer, Threads, interleave, peer_python, refuse, report, seconds, spread
 from snnsim import interop
+from snnsim.engine.layout import cores
 from snnsim.hardware import integer
 from snnsim.hardware.integer import IntegerNetwork
 from snnsim.hardware.loihi import process
@@ -19,7 +20,7 @@ from snnsim.maps import Conv2d, Dense
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.neurons import LI, LIF
 
-STEPS, DENSITY, ROUNDS = 100, 0.02, 3
+STEPS, DENSITY, ROUNDS, CORES = 100, 0.02, 3, cores()
 Samples = Annotated[int, typer.Option(min=1, help="Samples of 100 steps in a run, for both.")]
 
 
@@ -39,8 +40,11 @@ def model() -> IntegerNetwork:
     return integer.quantize(Network(populations, projections, TimeBase(steps=STEPS)))
 
 
-def lava(threads: Threads = 1, samples: Samples = 5, as_json: AsJson = False) -> None:
-    """The executor of integer networks beside Lava's fixed-point runtime: same net, same samples, same spikes, u and v."""
+def lava(threads: Threads = CORES, samples: Samples = 8, as_json: AsJson = False) -> None:
+    """The executor of integer networks beside Lava's fixed-point runtime: same net, same samples, same spikes, u and v.
+
+    Lava takes a process for each layer, connection and input, on all cores, and so does the executor by default.
+    """
     python = peer_python("lava")
     if python is None:
         refuse("Lava is not installed: `make peers-lava` installs it")

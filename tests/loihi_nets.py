@@ -28,8 +28,9 @@ class Drawn:
         exponent = 0 if self.plain else int(self.rng.integers(-3, 8))
         return w.astype(float), {"bits": bits, "sign": sign, "exponent": exponent}
 
-    def population(self, name: str, shape: tuple[int, ...], fan_in: float, exponent: int) -> IntegerPopulation:
-        """Its threshold is a few spikes' worth."""
+    def population(self, name: str, shape: tuple[int, ...], fan_in: float, held: dict[str, Any]) -> IntegerPopulation:
+        """Its threshold is a few spikes' worth; what is only inhibited fires by its bias."""
+        exponent, driven = held["exponent"], held["sign"] == "inh"
         one = 120.0 * 2.0**exponent
         vth = int(np.clip(one * self.rng.uniform(0.3, 0.2 * fan_in + 1.0), 1, 2**17 - 1))
         resets = [r for r in ("hard", "soft", "none") if r == "hard" or (r == "soft" and not self.plain) or (
@@ -37,9 +38,12 @@ class Drawn:
         reset = str(self.rng.choice(resets))
         each = not self.plain and self.rng.random() < 0.3
         size = shape if each else ()
+        vth = min(vth, 2000) if driven else vth
         bias_exponent = 6 if self.plain else int(self.rng.integers(0, 8))
         limit = int(np.clip(0.15 * 64 * vth / 2**bias_exponent, 1, 4000))
         bias = self.rng.integers(-limit // 2, limit, (shape[0], *(1,) * (len(shape) - 1))) if self.rng.random() < 0.6 else 0
+        if driven:
+            bias, bias_exponent = self.rng.integers(vth // 2 + 1, 2 * vth + 2, (shape[0], *(1,) * (len(shape) - 1))), 6
         du, dv = self.rng.integers(0, 4096, size), self.rng.integers(0, 600, size)
         return IntegerPopulation(name, shape, reset, du, dv,
                                  np.maximum(1, (vth * self.rng.uniform(0.8, 1.0, size)).astype(int)), bias, bias_exponent)
@@ -74,17 +78,18 @@ def drawn(seed: int, *, plain: bool = False, steps: int = 75) -> tuple[IntegerNe
         populations.append(first)
         w, held = d.weight(int(rng.integers(2, 4)), first.shape[0], int(rng.integers(2, 5)), int(rng.integers(1, 4)))
         m = Conv2d(w, (int(rng.integers(1, 3)), int(rng.integers(1, 3))), (int(rng.integers(0, 2)), int(rng.integers(0, 2))))
-        onward(d.population("conv", m.output_shape(first.shape), w[0].size * 0.25, held["exponent"]),
+        onward(d.population("conv", m.output_shape(first.shape), w[0].size * 0.25, held),
                IntegerProjection("in", "conv", m, delay=1 if plain else int(rng.integers(1, 4)), **held))
         shape = populations[-1].shape
         pool = Conv2d(np.eye(shape[0])[:, :, None, None] * np.full((min(2, shape[1]), min(2, shape[2])), 128.0), 2)
-        onward(d.population("pool", pool.output_shape(shape), 1.0, 0), IntegerProjection("conv", "pool", pool))
+        onward(d.population("pool", pool.output_shape(shape), 1.0, {"exponent": 0, "sign": "exc"}),
+               IntegerProjection("conv", "pool", pool))
     else:
         populations.append(IntegerPopulation("in", (int(rng.integers(8, 20)),), None))
     for name in ("hidden", "out"):
         before, size = populations[-1], int(rng.integers(5, 14))
         w, held = d.weight(size, before.size)
-        p = d.population(name, (size,), before.size * 0.25, held["exponent"])
+        p = d.population(name, (size,), before.size * 0.25, held)
         loop = kind == "recurrent" and name == "hidden"
         onward(p, d.dense(before.name, p, w, held, late=not (loop and plain)))
         if loop:

@@ -213,8 +213,11 @@ def _send(plan: Plan, p: int, neuron: int, count: int, t: int, ring: Array) -> N
         if plan.source[q] != p:
             continue
         size, slots, row = plan.first[plan.target[q] + 1] - plan.first[plan.target[q]], plan.slots[q], plan.row[q] + neuron
+        now, first = t % slots, plan.ring[q]
         for k in range(plan.indptr[row], plan.indptr[row + 1]):
-            ring[plan.ring[q] + ((t + plan.delay[k]) % slots) * size + plan.post[k]] += plan.weight[k] * count
+            slot = now + plan.delay[k]  # a delay is shorter than the ring
+            slot -= slots if slot >= slots else 0
+            ring[first + slot * size + plan.post[k]] += plan.weight[k] * count
 
 
 @numba.njit(nogil=True, cache=True)
@@ -225,25 +228,27 @@ def _noted(found: Array, where: Array, p: int, n: int, t: int, kind: int) -> Non
 
 
 @numba.njit(nogil=True, cache=True)
-def _step(plan: Plan, p: int, t: int, x: Array, u: Array, v: Array, fired: Array, found: Array,
+def _step(plan: Plan, p: int, t: int, x: Array, all_u: Array, all_v: Array, all_fired: Array, found: Array,
           where: Array) -> None:  # pragma: no cover - compiled
-    for n in range(plan.first[p + 1] - plan.first[p]):
-        i = plan.first[p] + n
+    a, b = plan.first[p], plan.first[p + 1]
+    u, v, fired, keep_u, keep_v = all_u[a:b], all_v[a:b], all_fired[a:b], plan.keep_u[a:b], plan.keep_v[a:b]
+    bias, theta, reset = plan.bias[a:b], plan.theta[a:b], plan.reset[p]
+    for n in range(len(u)):
         if x[n] >= 1 << 23 or x[n] < -(1 << 23):
             _noted(found, where, p, n, t, SUMS)
-        current = abs(u[i]) * plan.keep_u[i] >> 12
-        current = (current if u[i] >= 0 else -current) + (x[n] << 6)
+        current = abs(u[n]) * keep_u[n] >> 12
+        current = (current if u[n] >= 0 else -current) + (x[n] << 6)
         if current > 1 << 23 or current <= -(1 << 23):
             _noted(found, where, p, n, t, CURRENTS)
             current += -(1 << 24) if current > 0 else 1 << 24
-        h = abs(v[i]) * plan.keep_v[i] >> 12
-        h = (h if v[i] >= 0 else -h) + current + plan.bias[i]
+        h = abs(v[n]) * keep_v[n] >> 12
+        h = (h if v[n] >= 0 else -h) + current + bias[n]
         if h > (1 << 23) - 1 or h < 1 - (1 << 23):
             _noted(found, where, p, n, t, MEMBRANES)
             h = (1 << 23) - 1 if h > 0 else 1 - (1 << 23)
-        u[i] = current
-        fired[i] = plan.reset[p] != 2 and h > plan.theta[i]
-        v[i] = h if not fired[i] else (h - plan.theta[i] if plan.reset[p] == 1 else 0)
+        u[n] = current
+        fired[n] = reset != 2 and h > theta[n]
+        v[n] = h if not fired[n] else (h - theta[n] if reset == 1 else 0)
 
 
 @numba.njit(nogil=True, cache=True)
