@@ -14,6 +14,7 @@ from snnsim import interop
 from snnsim.hardware import integer
 from snnsim.hardware.integer import IntegerNetwork, IntegerPopulation, IntegerProjection
 from snnsim.hardware.loihi import netx, process, script
+from snnsim.interop.lava_tools import match
 from snnsim.maps import Conv2d, Dense
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons import LI, LIF
@@ -40,14 +41,34 @@ def spikes(reports: list[interop.LavaReport]) -> list[int]:
     return [sum(x.expected for x in r.layers) for r in reports]
 
 
+def ends() -> tuple[IntegerNetwork, Any]:
+    """Decays of 0 and 1, the largest threshold and biases, one bit, the longest delay, states that wrap and stop."""
+    du, dv = np.array([0, 4095, 4095, 0, 1, 4094]), np.array([0, 4096, 0, 4096, 4095, 1])
+    vth = np.array([2**17 - 1, 0, 1, 5, 9, 300])
+    bias = np.array([4095, -4096, 4095, 0, -1, 1])
+    middle = IntegerPopulation("h", (6,), "soft", du, dv, vth, bias, 7)
+    one = IntegerPopulation("out", (2,), "hard", 0, 4096, 2**17 - 1, np.array([-4096, 4095]), 7)
+    return IntegerNetwork(
+        (IntegerPopulation("in", (3,), None), middle, one),
+        (IntegerProjection("in", "h", Dense(np.where(np.eye(6, 3), 0.0, -256.0)), 4, 1, "mixed", 64),
+         IntegerProjection("h", "h", Dense(np.full((6, 6), 128.0)), -15, 1, "exc"),
+         IntegerProjection("h", "out", Dense(np.full((2, 6), -255.0)), 8, 8, "inh")),
+        latency=2), np.random.default_rng(0).poisson(1.0, (90, 2, 3))
+
+
 @needs_lava
 def test_networks_run_the_same_in_lava(tmp_path: Path) -> None:
-    assert min(spikes(exact(tmp_path, [drawn(seed) for seed in (0, 1, 2, 5)], plain=False))) > 50
+    reports = exact(tmp_path, [*(drawn(seed) for seed in (0, 1, 2, 5)), ends()], plain=False)
+    assert min(spikes(reports)) > 50
+    assert all(sum(o[state] for o in reports[-1].overflows.values()) > 10 for state in ("u", "v"))
 
 
 @needs_lava
 def test_lava_dl_reads_our_files(tmp_path: Path) -> None:
-    assert min(spikes(exact(tmp_path, [drawn(seed, plain=True) for seed in (3, 7, 5)], plain=True))) > 50
+    network, counts = trained("hard")
+    model = integer.quantize(network, "netx")
+    assert {q.exponent for q in model.projections} == {0}
+    assert min(spikes(exact(tmp_path, [*(drawn(seed, plain=True) for seed in (3, 7, 5)), (model, counts)], plain=True))) > 50
 
 
 @needs_lava
@@ -101,22 +122,14 @@ def test_a_script_runs_alone_and_several_samples_one_after_another(tmp_path: Pat
     assert ours.spikes["hidden"].any()
 
 
-@needs_lava
-def test_a_network_quantised_for_lava_dl_fits_its_file(tmp_path: Path) -> None:
-    network, counts = trained("hard")
-    model = integer.quantize(network, "netx")
-    assert {q.exponent for q in model.projections} == {0}
-    exact(tmp_path, [(model, counts)], plain=True)
-
-
-@needs_lava
-def test_a_difference_is_found_and_named(tmp_path: Path) -> None:
+def test_a_difference_is_found_and_named() -> None:
     net, counts = drawn(0)
-    process.write(net, tmp_path / "net.json")
-    [found] = interop.run_lava([(tmp_path / "net.json", counts)], python=PYTHON)
+    ran = integer.run(net, counts, record=["hidden", "out"])
+    found = {n: {"spikes": ran.spikes[n], "u": ran.u[n], "v": ran.v[n]} for n in ("hidden", "out")}
+    assert match("net.json", net, counts, found).exact
     found["out"]["v"][7, 0, 3] += 1
     found["hidden"]["u"][9, 0, 1] += 1
-    report = interop.lava_tools.match("net.json", net, counts, found)
+    report = match("net.json", net, counts, found)
     assert not report.exact and report.states_equal == report.states - 2
     assert report.divergence is not None and str(report.divergence).startswith("sample 0, out, step 7, neuron 3: v is ")
     assert "first difference: sample 0, out, step 7" in str(report) and report.to_dict()["exact"] is False
