@@ -14,6 +14,7 @@ from benchmarks import (
     gpu,
     inference,
     layout_picture,
+    loihi,
     methods,
     microcircuit,
     neuron,
@@ -34,7 +35,7 @@ BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scalin
               "train-conv": training.train_conv, "train-memory": training_memory.train_memory,
               "train-threads": training_threads.train_threads, "layout": layout_picture.layout, "gpu": gpu.gpu,
               "sparse": sparse.sparse, "methods": methods.methods, "cochlea": cochlea.cochlea, "delays": delays.delays,
-              "export": export.export}
+              "export": export.export, "lava": loihi.lava}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

@@ -34,11 +34,8 @@ def plain(network: IntegerNetwork, counts: Array) -> tuple[dict[str, Array], dic
             x = np.zeros(p.size, np.int64)
             for q, by in zip(network.projections, matrices, strict=True):
                 if q.target == p.name:
-                    a = np.zeros(p.size, np.int64)
-                    for d, w in by.items():
-                        if t >= d:
-                            a += w @ out[q.source][t - d].ravel()
-                    x += a << q.exponent if q.exponent >= 0 else a >> -q.exponent
+                    for a in (w @ out[q.source][t - d].ravel() for d, w in by.items() if t >= d):
+                        x += a << q.exponent if q.exponent >= 0 else a >> -q.exponent
             u, v = (s[p.name][t - 1] if t else np.zeros(p.shape, np.int64) for s in (us, vs))
             if t and p.reset != "none":
                 v = np.where(out[p.name][t - 1], v - (p.vth << 6) if p.reset == "soft" else 0, v)
@@ -260,7 +257,7 @@ def single(neuron: Any, weight: Any = ((1.0, -0.5),), **options: Any) -> Network
 
 @pytest.mark.parametrize(("network", "options", "said"), [
     (single(IF()), {"bits": 9}, r"bits must be a whole number in 2 \.\. 8, got 9"),
-    (single(IF()), {"target": "spinnaker"}, "target must be one of 'loihi2', got 'spinnaker'"),
+    (single(IF()), {"target": "spinnaker"}, "target must be one of 'loihi2', 'netx', got 'spinnaker'"),
     (single(IF(), ((0.0, 0.0),)), {}, "projection in->h has no weight that is not 0"),
     (single(IF(theta=1e5)), {}, "population 'h': its threshold of 100000 is too large beside its weights"),
     (single(IF(), bias=np.array([3e4])), {}, "population 'h': its bias of 30000 is too large beside its weights"),

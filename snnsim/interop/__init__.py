@@ -1,6 +1,8 @@
 """Other tools, each in a process of its own: run our exports there and compare."""
 
+from snnsim.interop.lava_tools import INSTALL_LAVA, LavaReport, run_lava, verify_lava
 from snnsim.interop.nir_child import MISSING
 from snnsim.interop.nir_tools import INSTALL, TOOLS, run_nir, run_nirs, verify_nir
 
-__all__ = ["INSTALL", "MISSING", "TOOLS", "run_nir", "run_nirs", "verify_nir"]
+__all__ = ["INSTALL", "INSTALL_LAVA", "MISSING", "TOOLS", "LavaReport", "run_lava", "run_nir", "run_nirs", "verify_lava",
+           "verify_nir"]

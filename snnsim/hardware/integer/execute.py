@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numba
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from snnsim.engine.inputs import Rows, rows_of
 from snnsim.engine.layout import cores
-from snnsim.hardware.integer.model import IntegerNetwork
+from snnsim.hardware.integer.model import IntegerNetwork, IntegerProjection
 from snnsim.rule import one_of
 
 Array = NDArray[Any]
@@ -50,7 +51,7 @@ class Plan(NamedTuple):
     keep_v: Array
     theta: Array
     bias: Array
-    source: Array  # [projections]
+    source: Array  # [projections, or their parts that are shifted each by itself]
     target: Array
     shift: Array
     slots: Array  # steps of its ring
@@ -60,6 +61,9 @@ class Plan(NamedTuple):
     post: Array
     weight: Array
     delay: Array
+
+
+PLANS: WeakKeyDictionary[IntegerNetwork, Plan] = WeakKeyDictionary()  # networks are frozen, and so are their arrays
 
 
 class Kept(NamedTuple):
@@ -93,7 +97,7 @@ def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), ove
     if np.any(counts != rows.value):
         raise ValueError("events of an integer network must be whole counts, got "
                          f"{rows.value[np.flatnonzero(counts != rows.value)[0]]:g}")
-    plan, steps = _plan(network), rows.steps + network.latency
+    plan, steps = _kept_plan(network), rows.steps + network.latency
     neurons = int(plan.first[-1])
     kept = np.array([p.name in record for p in network.populations])
     fired, u, v = (np.zeros((steps, rows.batch, neurons) if keep else (0, 0, 0), dtype)
@@ -143,6 +147,12 @@ def _raise(network: IntegerNetwork, found: Array, where: Array) -> None:
                         f"{what}; fit the scales with integer.calibrate, or run with overflow='count'")
 
 
+def _kept_plan(network: IntegerNetwork) -> Plan:
+    if network not in PLANS:
+        PLANS[network] = _plan(network)
+    return PLANS[network]
+
+
 def _plan(network: IntegerNetwork) -> Plan:
     populations = network.populations
     names = [p.name for p in populations]
@@ -151,9 +161,10 @@ def _plan(network: IntegerNetwork) -> Plan:
     def flat(values: Any) -> Array:
         return np.concatenate([np.broadcast_to(f, p.shape).ravel() for p, f in zip(populations[1:], values, strict=True)])
 
-    made = [q.synapses(network.population(q.source).shape) for q in network.projections]
+    parts = [(q, m) for q in network.projections for m in _parts(q, network.population(q.source).shape)]
+    made = [m for _, m in parts]
     slots = [int(m[3].max(initial=1)) + 1 for m in made]
-    sizes = [network.population(q.target).size for q in network.projections]
+    sizes = [network.population(q.target).size for q, _ in parts]
     rings = np.cumsum([0, *(s * n for s, n in zip(slots, sizes, strict=True))])
     begin = np.cumsum([0, *(len(m[1]) for m in made)])
     rows = np.cumsum([0, *(len(m[0]) for m in made)])
@@ -162,10 +173,21 @@ def _plan(network: IntegerNetwork) -> Plan:
     return Plan(first, np.array([RESETS[p.reset] if p.reset else -1 for p in populations]),
                 flat(4095 - p.du for p in populations[1:]), flat(4096 - p.dv for p in populations[1:]),
                 flat(p.vth << 6 for p in populations[1:]), flat(p.bias << p.bias_exponent for p in populations[1:]),
-                np.array([names.index(q.source) for q in network.projections], np.int64),
-                np.array([names.index(q.target) for q in network.projections], np.int64),
-                np.array([q.exponent for q in network.projections], np.int64), np.array(slots, np.int64), rings, rows, indptr,
+                np.array([names.index(q.source) for q, _ in parts], np.int64),
+                np.array([names.index(q.target) for q, _ in parts], np.int64),
+                np.array([q.exponent for q, _ in parts], np.int64), np.array(slots, np.int64), rings, rows, indptr,
                 *joined)
+
+
+def _parts(q: IntegerProjection, shape: tuple[int, ...]) -> list[tuple[Array, Array, Array, Array]]:
+    """The synapses whose sum is shifted as a whole: all, but those of one delay where the shift rounds."""
+    indptr, post, weight, delay = q.synapses(shape)
+    delays = np.unique(delay)
+    if q.exponent >= 0 or len(delays) < 2:
+        return [(indptr, post, weight, delay)]
+    row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return [(np.searchsorted(row[at], np.arange(len(indptr))), post[at], weight[at], delay[at])
+            for at in (delay == d for d in delays)]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -191,8 +213,11 @@ def _send(plan: Plan, p: int, neuron: int, count: int, t: int, ring: Array) -> N
         if plan.source[q] != p:
             continue
         size, slots, row = plan.first[plan.target[q] + 1] - plan.first[plan.target[q]], plan.slots[q], plan.row[q] + neuron
+        now, first = t % slots, plan.ring[q]
         for k in range(plan.indptr[row], plan.indptr[row + 1]):
-            ring[plan.ring[q] + ((t + plan.delay[k]) % slots) * size + plan.post[k]] += plan.weight[k] * count
+            slot = now + plan.delay[k]  # a delay is shorter than the ring
+            slot -= slots if slot >= slots else 0
+            ring[first + slot * size + plan.post[k]] += plan.weight[k] * count
 
 
 @numba.njit(nogil=True, cache=True)
@@ -203,25 +228,27 @@ def _noted(found: Array, where: Array, p: int, n: int, t: int, kind: int) -> Non
 
 
 @numba.njit(nogil=True, cache=True)
-def _step(plan: Plan, p: int, t: int, x: Array, u: Array, v: Array, fired: Array, found: Array,
+def _step(plan: Plan, p: int, t: int, x: Array, all_u: Array, all_v: Array, all_fired: Array, found: Array,
           where: Array) -> None:  # pragma: no cover - compiled
-    for n in range(plan.first[p + 1] - plan.first[p]):
-        i = plan.first[p] + n
+    a, b = plan.first[p], plan.first[p + 1]
+    u, v, fired, keep_u, keep_v = all_u[a:b], all_v[a:b], all_fired[a:b], plan.keep_u[a:b], plan.keep_v[a:b]
+    bias, theta, reset = plan.bias[a:b], plan.theta[a:b], plan.reset[p]
+    for n in range(len(u)):
         if x[n] >= 1 << 23 or x[n] < -(1 << 23):
             _noted(found, where, p, n, t, SUMS)
-        current = abs(u[i]) * plan.keep_u[i] >> 12
-        current = (current if u[i] >= 0 else -current) + (x[n] << 6)
+        current = abs(u[n]) * keep_u[n] >> 12
+        current = (current if u[n] >= 0 else -current) + (x[n] << 6)
         if current > 1 << 23 or current <= -(1 << 23):
             _noted(found, where, p, n, t, CURRENTS)
             current += -(1 << 24) if current > 0 else 1 << 24
-        h = abs(v[i]) * plan.keep_v[i] >> 12
-        h = (h if v[i] >= 0 else -h) + current + plan.bias[i]
+        h = abs(v[n]) * keep_v[n] >> 12
+        h = (h if v[n] >= 0 else -h) + current + bias[n]
         if h > (1 << 23) - 1 or h < 1 - (1 << 23):
             _noted(found, where, p, n, t, MEMBRANES)
             h = (1 << 23) - 1 if h > 0 else 1 - (1 << 23)
-        u[i] = current
-        fired[i] = plan.reset[p] != 2 and h > plan.theta[i]
-        v[i] = h if not fired[i] else (h - plan.theta[i] if plan.reset[p] == 1 else 0)
+        u[n] = current
+        fired[n] = reset != 2 and h > theta[n]
+        v[n] = h if not fired[n] else (h - theta[n] if reset == 1 else 0)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -3,8 +3,8 @@
     a = sum of mantissas of the synapses whose spikes arrive;  x = (a << exponent) << 6, or a >> -exponent for a negative one
     u, v and spikes of a population: see `neurons.LoihiLIF`, with bias = mantissa << bias_exponent
 
-Time is the hardware's: a spike of step t arrives at step t + delay, delay at least 1. The sum over the synapses of one projection
-that arrive in one step is shifted as a whole, as Lava's Dense does.
+Time is the hardware's: a spike of step t arrives at step t + delay, delay at least 1. What the synapses of one projection
+bring that arrive in one step and were sent in one step is summed and then shifted, as Lava's Dense and DelayDense do.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def quantize(network: Network, target: str = "loihi2", *, bits: int = 8, lower: 
              thresholds: Mapping[str, float] | None = None) -> IntegerNetwork:
     """The network in whole numbers, for hardware of this kind.
 
-    target: "loihi2". bits: of a weight, 2 .. 8. lower: by population, powers of two by which its numbers are to be smaller than
+    target: "loihi2", or "netx" with the exponents that lava-dl's file has, which are 0. bits: of a weight, 2 .. 8. lower: by population, powers of two by which its numbers are to be smaller than
     they could be; thresholds: by population, a factor. `calibrate` finds both. A network of `LoihiLIF` with whole weights,
     such as one that was trained so, is taken as it is.
 
@@ -88,15 +88,16 @@ def quantize(network: Network, target: str = "loihi2", *, bits: int = 8, lower: 
 
     Errors: ValueError that names the population or the projection, and what cannot be held.
     """
-    one_of("target", target, ("loihi2",))
+    one_of("target", target, ("loihi2", "netx"))
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
         raise ValueError(f"bits must be a whole number in 2 .. 8, got {bits!r}")
     layers = layers_of(network)
+    lower = dict.fromkeys((layer.name for layer in layers), LARGEST_EXPONENT) if target == "netx" else lower or {}
     populations = [IntegerPopulation(network.input.name, network.input.shape, None)]
     projections: list[IntegerProjection] = []
     report: dict[str, Mapping[str, Any]] = {}
     for layer in layers:
-        scale, clip = (1.0, 1.0) if layer.vth is not None else _scaled(layer, bits, (lower or {}).get(layer.name, 0))
+        scale, clip = (1.0, 1.0) if layer.vth is not None else _scaled(layer, bits, lower.get(layer.name, 0))
         for source, m, delay in layer.maps:
             q, report[f"{source}->{layer.name}"] = _projection(layer, source, m, delay, scale, bits, clip)
             projections.append(q)

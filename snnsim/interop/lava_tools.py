@@ -1,0 +1,181 @@
+"""Run exports for Loihi in Lava's fixed-point runtime on the CPU, and compare every spike, u and v with our executor."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from snnsim.hardware import integer
+from snnsim.hardware.integer import IntegerNetwork
+from snnsim.hardware.loihi import netx, process
+from snnsim.hardware.loihi.script import PROGRAM
+from snnsim.hardware.verify import LayerMatch, compare
+from snnsim.interop.nir_child import MISSING
+from snnsim.maps import Delayed
+
+Array = NDArray[Any]
+States = dict[str, dict[str, Array]]  # by population: spikes, u and v, [T + latency, B, *population]
+Job = tuple[str | os.PathLike[str], ArrayLike]
+INSTALL_LAVA = ("make peers-lava, or: pip install 'numpy<2.4' scipy h5py networkx asteval && pip install --no-deps "
+                "--ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0")
+CHILD = Path(__file__).with_name("lava_child.py")
+TOGETHER = 10  # networks in one of Lava's runtimes
+
+
+@dataclass(frozen=True)
+class StateDivergence:
+    """The first difference: the earliest step, and there the population that comes first. what: "spikes", "u" or "v"."""
+
+    population: str
+    sample: int
+    step: int
+    neuron: int
+    what: str
+    expected: int
+    found: int
+
+    def __str__(self) -> str:
+        return (f"sample {self.sample}, {self.population}, step {self.step}, neuron {self.neuron}: {self.what} is "
+                f"{self.found}, not {self.expected}")
+
+
+@dataclass(frozen=True)
+class LavaReport:
+    """What `verify_lava` found. layers: spikes by population. states, states_equal: how many u and v were compared, and how
+    many are the same. overflows: of the executor's run, by population; where a sum leaves its bits, Lava goes other ways."""
+
+    artefact: str
+    samples: int
+    layers: tuple[LayerMatch, ...]
+    states: int
+    states_equal: int
+    divergence: StateDivergence | None
+    overflows: dict[str, dict[str, int]]
+
+    @property
+    def exact(self) -> bool:
+        return self.divergence is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and texts, for JSON."""
+        return {**asdict(self), "exact": self.exact}
+
+    def __str__(self) -> str:
+        spikes = sum(x.expected for x in self.layers)
+        head = (f"{self.artefact}, run in Lava: {'exact' if self.exact else 'not the same'}; {spikes} spikes, "
+                f"{self.states_equal} of {self.states} states equal, {self.samples} samples")
+        lines = [head, *(f"  {x.name}: {x.expected} expected, {x.missing} missing, {x.extra} extra" for x in self.layers)]
+        lines += [f"  first difference: {self.divergence}"] if self.divergence else []
+        lines += [f"  {n}: sums passed their bits {o['sums']} times" for n, o in self.overflows.items() if o["sums"]]
+        return "\n".join(lines)
+
+
+def run_lava(jobs: Sequence[Job], *, python: str | os.PathLike[str] = sys.executable, timeout: float = 300.0) -> list[States]:
+    """Run descriptions (`loihi.process`, `loihi.script`) and .net files in Lava, many side by side, in one process.
+
+    jobs: (path, counts), whole counts [T, *input] or [T, B, *input]. python: where Lava is installed. timeout: s, for all.
+    Result: of each job, by population, "spikes", "u" and "v" after each step.
+
+    Errors: what the readers raise; ValueError for counts that fit no input; ImportError that says how to install Lava;
+    RuntimeError with Lava's own words; TimeoutError.
+    """
+    models = [_model(path) for path, _ in jobs]
+    with tempfile.TemporaryDirectory(prefix="snnsim-") as folder:
+        listed: list[dict[str, Any]] = []
+        for i, ((path, counts), model) in enumerate(zip(jobs, models, strict=True)):
+            given, out = (os.path.join(folder, f"{i}-{n}.npz") for n in ("in", "out"))
+            np.savez(given, counts=_counts(counts, model, path))
+            listed.append({"file": os.path.abspath(path), "counts": given, "out": out, "latency": model.latency,
+                           "longest": max([q.delay + (q.map.longest if isinstance(q.map, Delayed) else 0)
+                                           for q in model.projections], default=1)})
+        file = Path(folder) / "jobs.json"
+        file.write_text(json.dumps({"program": str(PROGRAM), "together": TOGETHER, "jobs": listed}), encoding="utf-8")
+        name = os.fspath(python)
+        _child([os.path.abspath(name) if os.path.dirname(name) else name, str(CHILD), str(file)], folder, timeout)
+        return [_states(job["out"], job["file"], model) for job, model in zip(listed, models, strict=True)]
+
+
+def _child(command: list[str], folder: str, timeout: float) -> None:
+    """Run it in a session of its own, so that all of Lava's processes end with it."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
+                          start_new_session=True, env={**os.environ, "PYTHONWARNINGS": "ignore"}) as child:
+        try:
+            _, said = child.communicate(timeout=timeout)
+        except BaseException as e:
+            os.killpg(child.pid, signal.SIGKILL)
+            if isinstance(e, subprocess.TimeoutExpired):
+                raise TimeoutError(f"Lava did not finish within {timeout:g} s") from None
+            raise
+    last = (said.strip().splitlines() or ["no message"])[-1]
+    if child.returncode == MISSING:
+        raise ImportError(f"Lava cannot be imported by {command[0]} ({last}): {INSTALL_LAVA}")
+    if child.returncode != 0:
+        raise RuntimeError(f"Lava cannot run this: {last}")
+
+
+def _model(path: str | os.PathLike[str]) -> IntegerNetwork:
+    return netx.read(path) if Path(path).suffix == ".net" else process.read(path)
+
+
+def _counts(counts: ArrayLike, model: IntegerNetwork, path: Any) -> NDArray[np.int64]:
+    array, shape = np.asarray(counts), model.populations[0].shape
+    array = array[:, None] if array.shape[1:] == shape else array
+    if array.dtype.kind not in "bui" or array.shape[2:] != shape or 0 in array.shape:
+        raise ValueError(f"counts for {path} must be whole numbers [T, *{shape}] or [T, B, *{shape}], got {array.dtype} "
+                         f"{array.shape}")
+    return array.astype(np.int64)
+
+
+def _states(out: str, file: str, model: IntegerNetwork) -> States:
+    with np.load(out, allow_pickle=False) as kept:
+        names = [str(i) for i in range(len(model.populations) - 1)] if file.endswith(".net") else (
+            [p.name for p in model.populations[1:]])
+        return {p.name: {kind: kept[f"{name}/{kind}"] for kind in ("spikes", "u", "v")}
+                for p, name in zip(model.populations[1:], names, strict=True)}
+
+
+def verify_lava(jobs: Sequence[Job], *, python: str | os.PathLike[str] = sys.executable,
+                timeout: float = 300.0) -> list[LavaReport]:
+    """Read each file again, run it in our executor and in Lava, and compare spikes, u and v of all populations and steps.
+
+    jobs and errors: as `run_lava`.
+    """
+    reports = []
+    for (path, given), found in zip(jobs, run_lava(jobs, python=python, timeout=timeout), strict=True):
+        model = _model(path)
+        counts = _counts(given, model, path)
+        reports.append(match(os.fspath(path), model, counts, found))
+    return reports
+
+
+def match(artefact: str, model: IntegerNetwork, counts: NDArray[np.int64], found: States) -> LavaReport:
+    """Our executor's run of the model against what Lava gave, or another that steps as Loihi does."""
+    names = [p.name for p in model.populations[1:]]
+    ours = integer.run(model, counts, record=names)
+    spikes = {n: ours.spikes.get(n, np.zeros_like(found[n]["spikes"])) for n in names}
+    layers = compare(spikes, {n: found[n]["spikes"] for n in names})
+    first: StateDivergence | None = None
+    states = equal = 0
+    for name in names:
+        for what, expected in (("spikes", spikes[name]), ("u", ours.u[name]), ("v", ours.v[name])):
+            differs = np.not_equal(expected, found[name][what]).reshape(*expected.shape[:2], -1)
+            if what != "spikes":
+                states += differs.size
+                equal += differs.size - int(differs.sum())
+            if differs.any():
+                step, sample, neuron = (int(i) for i in np.argwhere(differs)[0])
+                if first is None or step < first.step:
+                    values = (int(a.reshape(*a.shape[:2], -1)[step, sample, neuron]) for a in (expected, found[name][what]))
+                    first = StateDivergence(name, sample, step, neuron, what, *values)
+    return LavaReport(artefact, counts.shape[1], layers, states, equal, first, ours.overflows)
