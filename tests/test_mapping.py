@@ -20,8 +20,9 @@ from tests.test_integer import by_delay, random_integers
 Array = np.ndarray[Any, Any]
 LIMITS = st.builds(
     LoihiLimits, neurons_per_core=st.integers(1, 40), synapse_bytes_per_core=st.integers(1, 400),
-    input_axons=st.integers(1, 60), output_axons=st.integers(1, 40), fan_in=st.none() | st.integers(1, 40), fan_out=st.none() | st.integers(1, 40),
-    delay_bits=st.integers(1, 6), cores_per_chip=st.integers(1, 30), chips=st.integers(1, 3))
+    input_axons=st.integers(1, 60), output_axons=st.integers(1, 40), fan_in=st.none() | st.integers(1, 40),
+    fan_out=st.none() | st.integers(1, 40), delay_bits=st.integers(1, 6), cores_per_chip=st.integers(1, 30),
+    chips=st.integers(1, 3))
 
 
 def by_hand(net: IntegerNetwork, core: mapping.Core, limits: LoihiLimits, shared: bool) -> dict[str, Any]:

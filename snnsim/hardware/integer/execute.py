@@ -28,8 +28,9 @@ class IntegerResult:
 
     prediction: int64 [B], or an int for one sample given alone. scores: int64 [B, outputs], the sum of the output's v over the
     steps, or its spikes. spikes: by population, uint8 [T, B, *population]; none are kept with spikes=False. u, v: by population
-    named in `record`, after each step, int32 [T, B, *population]. rates: by population, spikes a neuron and step. overflows: by population, how often the
-    sum of what arrived passed its bits, u wrapped, and v stopped at its end.
+    named in `record`, after each step, int32 [T, B, *population]. rates: by population, spikes a neuron and step. counts: by
+    population, the input with them, spikes of each neuron over all steps, int64 [B, *population]. steps: T. overflows: by population,
+    how often the sum of what arrived passed its bits, u wrapped, and v stopped at its end.
     """
 
     prediction: Any
@@ -38,6 +39,8 @@ class IntegerResult:
     u: dict[str, NDArray[np.int32]]
     v: dict[str, NDArray[np.int32]]
     rates: dict[str, float]
+    counts: dict[str, NDArray[np.int64]]
+    steps: int
     overflows: dict[str, dict[str, int]]
 
 
@@ -63,8 +66,8 @@ class Plan(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What a run writes: spikes, u and v of each step; sums of the readout, spikes and overflows by population, of each
-    sample; and where the first overflow was: population, neuron, step, kind."""
+    """What a run writes: spikes, u and v of each step; sums of the readout and spikes by neuron, overflows by population, of
+    each sample; and where the first overflow was: population, neuron, step, kind."""
 
     fired: Array
     u: Array
@@ -79,8 +82,9 @@ def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), ove
         threads: int | None = None, spikes: bool = True) -> IntegerResult:
     """Run an integer network on one sample or many; the events are those that `engine.run` takes, with whole counts.
 
-    record: populations whose u and v are kept. spikes: keep them. overflow: "count" the sums, currents and membranes that leave their bits, which
-    wrap or stop as the hardware's do, or "raise" OverflowError that names the first. threads: by default one a core.
+    record: populations whose u and v are kept. spikes: keep them. overflow: "count" the sums, currents and membranes that leave
+    their bits, which wrap or stop as the hardware's do, or "raise" OverflowError that names the first. threads: by default one a
+    core.
 
     Errors: ValueError that names the argument, and OverflowError.
     """
@@ -101,7 +105,7 @@ def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), ove
     output = 1 + names.index(network.output)
     sums = np.zeros((rows.batch, neurons), np.int64)
     found = np.zeros((rows.batch, len(network.populations), 3), np.int64)
-    total = np.zeros((rows.batch, len(network.populations)), np.int64)
+    total = np.zeros((rows.batch, neurons), np.int64)
     where = np.full((rows.batch, 4), -1, np.int64)
     count = max(1, min(threads or cores(), rows.batch))
     bounds = [(rows.batch * i // count, rows.batch * (i + 1) // count) for i in range(count)]
@@ -127,11 +131,16 @@ def _collect(network: IntegerNetwork, plan: Plan, rows: Rows, output: int, all_:
     prediction = scores.argmax(1)
     overflows = {p.name: dict(zip(("sums", "u", "v"), all_.found[:, i].sum(0).tolist(), strict=True))
                  for i, p in enumerate(network.populations) if i}
+    given = np.zeros((rows.batch, network.populations[0].size), np.int64)
+    np.add.at(given, (np.repeat(np.arange(len(rows.indptr) - 1) % rows.batch, np.diff(rows.indptr)), rows.index),
+              np.rint(rows.value).astype(np.int64))
+    spent = {network.populations[0].name: given.reshape(rows.batch, *network.populations[0].shape),
+             **{p.name: part(all_.total, i) for i, p in firing}}
     seen = [(i, p.name) for i, p in enumerate(network.populations) if kept[i]]
     return IntegerResult(int(prediction[0]) if rows.alone else prediction, scores,
                          {p.name: part(all_.fired, i) for i, p in firing} if all_.fired.size else {},
                          {n: part(all_.u, i) for i, n in seen}, {n: part(all_.v, i) for i, n in seen},
-                         {p.name: float(all_.total[:, i].sum() / (p.size * steps * rows.batch)) for i, p in firing}, overflows)
+                         {p.name: float(spent[p.name].mean() / steps) for _, p in firing}, spent, steps, overflows)
 
 
 def _raise(network: IntegerNetwork, found: Array, where: Array) -> None:
@@ -244,7 +253,7 @@ def _run(plan: Plan, indptr: Array, index: Array, counts: Array, given: int, bat
             for p in range(1, len(plan.reset)):
                 for n in range(plan.first[p + 1] - plan.first[p]):
                     if fired[plan.first[p] + n]:
-                        kept.total[b, p] += 1
+                        kept.total[b, plan.first[p] + n] += 1
                         _send(plan, p, n, 1, t, ring)
             for i in range(neurons):
                 kept.sums[b, i] += fired[i] if counted else v[i]
