@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow check peers peers-torch peers-brian peers-nest peers-jax clean
+.PHONY: help venv demo test test-slow check peers peers-torch peers-brian peers-nest peers-jax peers-sanafe clean
 
 PYTHON ?= python3
 ARGS ?=
@@ -44,6 +44,7 @@ peers-torch: $(PEERS)/torch/stamp  ## torch, snnTorch, SpikingJelly
 peers-brian: $(PEERS)/brian/stamp  ## Brian2 (compiles: needs gcc)
 peers-nest: $(PEERS)/nest/stamp  ## NEST
 peers-jax: $(PEERS)/jax/stamp  ## JAX, Spyx, brainevent
+peers-sanafe: $(PEERS)/sanafe/stamp  ## SANA-FE (GPL-3.0: for tests alone, in a process of its own)
 
 $(PEERS)/%/stamp: Makefile
 	@echo "installing into $(PEERS)/$*"
@@ -58,6 +59,7 @@ $(PEERS)/torch/stamp: ALONE = spikingjelly==2.0.0
 $(PEERS)/brian/stamp: INSTALL = 'numpy<2.4' cython setuptools brian2==2.9.0
 $(PEERS)/nest/stamp: INSTALL = numpy nest-simulator==3.10.0
 $(PEERS)/jax/stamp: INSTALL = jax==0.10.2 jaxlib==0.10.2 spyx==1.0.0 brainevent==0.2.1 brainstate numba
+$(PEERS)/sanafe/stamp: INSTALL = numpy==2.4.6 sanafe==2.2.9
 
 clean:  ## remove everything that make made, .venv and .venv-peers too
 	rm -rf .venv $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
