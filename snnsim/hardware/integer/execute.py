@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -89,54 +89,71 @@ def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), ove
     Errors: ValueError that names the argument, and OverflowError.
     """
     one_of("overflow", overflow, ("count", "raise"))
-    names = [p.name for p in network.populations[1:]]
     for name in record:
-        one_of("record", name, names)
+        one_of("record", name, [p.name for p in network.populations[1:]])
+    one = prepared(network, events, record, spikes)
+
+    def work(start: int, stop: int) -> None:
+        _run(one.plan, one.rows.indptr, one.rows.index, one.values, one.rows.steps, one.rows.batch, start, stop, one.steps,
+             network.readout == "count", one.kept)
+
+    in_parts(work, one.rows.batch, threads)
+    if overflow == "raise" and one.kept.found.any():
+        _raise(network, one.kept.found, one.kept.where)
+    return collected(network, one, record)
+
+
+class Prepared(NamedTuple):
+    """A run before it runs. values: of the events, whole. steps: with the latency."""
+
+    plan: Plan
+    rows: Rows
+    values: Array
+    steps: int
+    kept: Kept
+
+
+def prepared(network: IntegerNetwork, events: Any, record: Sequence[str] = (), spikes: bool = True) -> Prepared:
+    """Rows of events and empty arrays for what is kept."""
     rows = rows_of(events, network.populations[0].shape, network.time, np.dtype(np.float64))
-    counts = np.rint(rows.value).astype(np.int64)
-    if np.any(counts != rows.value):
+    values = np.rint(rows.value).astype(np.int64)
+    if np.any(values != rows.value):
         raise ValueError("events of an integer network must be whole counts, got "
-                         f"{rows.value[np.flatnonzero(counts != rows.value)[0]]:g}")
+                         f"{rows.value[np.flatnonzero(values != rows.value)[0]]:g}")
     plan, steps = _plan(network), rows.steps + network.latency
-    neurons = int(plan.first[-1])
-    kept = np.array([p.name in record for p in network.populations])
+    neurons, populations = int(plan.first[-1]), len(network.populations)
     fired, u, v = (np.zeros((steps, rows.batch, neurons) if keep else (0, 0, 0), dtype)
-                   for keep, dtype in ((spikes, np.uint8), (kept.any(), np.int32), (kept.any(), np.int32)))
-    output = 1 + names.index(network.output)
-    sums = np.zeros((rows.batch, neurons), np.int64)
-    found = np.zeros((rows.batch, len(network.populations), 3), np.int64)
-    total = np.zeros((rows.batch, neurons), np.int64)
-    where = np.full((rows.batch, 4), -1, np.int64)
-    count = max(1, min(threads or cores(), rows.batch))
-    bounds = [(rows.batch * i // count, rows.batch * (i + 1) // count) for i in range(count)]
+                   for keep, dtype in ((spikes, np.uint8), (record, np.int32), (record, np.int32)))
+    sums, total = (np.zeros((rows.batch, neurons), np.int64) for _ in range(2))
+    return Prepared(plan, rows, values, steps, Kept(fired, u, v, sums, total, np.zeros((rows.batch, populations, 3), np.int64),
+                                                    np.full((rows.batch, 4), -1, np.int64)))
 
-    def work(bound: tuple[int, int]) -> None:
-        _run(plan, rows.indptr, rows.index, counts, rows.steps, rows.batch, *bound, steps, network.readout == "count",
-             Kept(fired, u, v, sums, total, found, where))
 
+def in_parts(work: Callable[[int, int], None], batch: int, threads: int | None) -> None:
+    """work(start, stop) of parts of the samples, each in a thread."""
+    count = max(1, min(threads or cores(), batch))
     with ThreadPoolExecutor(count) as pool:
-        list(pool.map(work, bounds))
-    if overflow == "raise" and found.any():
-        _raise(network, found, where)
-    return _collect(network, plan, rows, output, Kept(fired, u, v, sums, total, found, where), kept, steps)
+        list(pool.map(lambda i: work(batch * i // count, batch * (i + 1) // count), range(count)))
 
 
-def _collect(network: IntegerNetwork, plan: Plan, rows: Rows, output: int, all_: Kept, kept: Array,
-             steps: int) -> IntegerResult:
+def collected(network: IntegerNetwork, one: Prepared, record: Sequence[str] = ()) -> IntegerResult:
+    """What is read from a run that is done."""
+    plan, rows, all_, steps = one.plan, one.rows, one.kept, one.steps
+
     def part(array: Array, i: int) -> Array:
         return array[..., plan.first[i]: plan.first[i + 1]].reshape(*array.shape[:-1], *network.populations[i].shape)
 
     firing = [(i, p) for i, p in enumerate(network.populations) if p.reset in ("hard", "soft")]
+    output = [p.name for p in network.populations].index(network.output)
     scores = part(all_.sums, output).reshape(rows.batch, -1)
     prediction = scores.argmax(1)
     overflows = {p.name: dict(zip(("sums", "u", "v"), all_.found[:, i].sum(0).tolist(), strict=True))
                  for i, p in enumerate(network.populations) if i}
     given = np.zeros((rows.batch, network.populations[0].size), np.int64)
-    np.add.at(given, (np.repeat(np.arange(len(rows.indptr) - 1) % rows.batch, np.diff(rows.indptr)), rows.index),
-              np.rint(rows.value).astype(np.int64))
+    np.add.at(given, (np.repeat(np.arange(len(rows.indptr) - 1) % rows.batch, np.diff(rows.indptr)), rows.index), one.values)
     spent = {network.populations[0].name: given.reshape(rows.batch, *network.populations[0].shape),
              **{p.name: part(all_.total, i) for i, p in firing}}
-    seen = [(i, p.name) for i, p in enumerate(network.populations) if kept[i]]
+    seen = [(i, p.name) for i, p in enumerate(network.populations) if p.name in record]
     return IntegerResult(int(prediction[0]) if rows.alone else prediction, scores,
                          {p.name: part(all_.fired, i) for i, p in firing} if all_.fired.size else {},
                          {n: part(all_.u, i) for i, n in seen}, {n: part(all_.v, i) for i, n in seen},
