@@ -213,14 +213,14 @@ def _flip(rate: float, asked: Array, state: Array, next_: int, bits: Bits, store
 
 
 @numba.njit(nogil=True, cache=True)
-def _bounded(value: Any, bound: Array, mode: int) -> Any:  # pragma: no cover - compiled
+def _bounded(value: Any, bounds: Array, b: int, i: int, k: int, mode: int) -> Any:  # pragma: no cover - compiled
+    low, high = bounds[b, i, k, 0], bounds[b, i, k, 1]
+    if low <= value <= high:
+        return value
     if mode == 3:
-        bound[0], bound[1] = min(bound[0], value), max(bound[1], value)
-    elif mode == 2 and (value < bound[0] or value > bound[1]):
-        return 0
-    elif mode == 1:
-        return min(max(value, bound[0]), bound[1])
-    return value
+        bounds[b, i, k, 0], bounds[b, i, k, 1] = min(low, value), max(high, value)
+        return value
+    return 0 if mode == 2 else low if value < low else high
 
 
 @numba.njit(nogil=True, cache=True)
@@ -252,16 +252,16 @@ def _run_faulty(plan: Plan, bits: Bits, indptr: Array, index: Array, counts: Arr
         state[0] = (np.uint64(seed) << np.uint64(32)) ^ np.uint64(b)
         _uniform(state)
         next_ = _gap(state, rate)
-        bound = bounds[b if mode == 3 else 0]
+        own = b if mode == 3 else 0
         for t in range(steps):
             for p in range(1, len(plan.reset)):
                 _arrive(plan, p, t, ring, x)
                 if mode:
                     for n in range(plan.first[p + 1] - plan.first[p]):
                         i = plan.first[p] + n
-                        x[n] = _bounded(x[n], bound[i, 0], mode)
-                        u[i] = _bounded(u[i], bound[i, 1], mode)
-                        v[i] = _bounded(v[i], bound[i, 2], mode)
+                        x[n] = _bounded(x[n], bounds, own, i, 0, mode)
+                        u[i] = _bounded(u[i], bounds, own, i, 1, mode)
+                        v[i] = _bounded(v[i], bounds, own, i, 2, mode)
                 _step(plan, p, t, x, u, v, fired, kept.found[b], kept.where[b])
             if not counted:
                 for i in range(neurons):
