@@ -9,6 +9,7 @@ from benchmarks import (
     cochlea,
     cuba,
     delays,
+    faults,
     generality,
     gpu,
     inference,
@@ -17,6 +18,7 @@ from benchmarks import (
     microcircuit,
     neuron,
     phases,
+    sanafe,
     scaling,
     sparse,
     startup,
@@ -32,7 +34,8 @@ BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scalin
               "threads": threads.threads, "train-ff": training.train_ff, "train-rec": training.train_rec,
               "train-conv": training.train_conv, "train-memory": training_memory.train_memory,
               "train-threads": training_threads.train_threads, "layout": layout_picture.layout, "gpu": gpu.gpu,
-              "sparse": sparse.sparse, "methods": methods.methods, "cochlea": cochlea.cochlea, "delays": delays.delays}
+              "sparse": sparse.sparse, "methods": methods.methods, "cochlea": cochlea.cochlea, "delays": delays.delays,
+              "faults": faults.faults, "sanafe": sanafe.sanafe}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.sanafe import Resets, random_net
 from snnsim.hardware import energy, integer
 from snnsim.hardware.integer import IntegerNetwork, IntegerPopulation, IntegerProjection
 from snnsim.hardware.mapping import LoihiLimits, place
 from snnsim.interop.sanafe_tool import SanafeResult, interpreter, run_sanafe
-from snnsim.maps import Conv2d, Dense
+from snnsim.maps import Conv2d
 
-Array = np.ndarray[Any, Any]
-Resets = tuple[Literal["hard", "soft"], Literal["hard", "soft"]]
 slow = [pytest.mark.slow]  # SANA-FE takes seconds to set up its chip
 
 
@@ -24,31 +22,6 @@ def run(*arguments: Any, **options: Any) -> SanafeResult:
         return run_sanafe(*arguments, **options)
     except ImportError as e:
         pytest.skip(str(e))
-
-
-def random_net(seed: int, resets: Resets, dv: int = 0) -> tuple[IntegerNetwork, Array]:
-    """Two layers with a loop and a readout; with dv 2048, v can be halved as often as there are steps."""
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(5, 40, 3).tolist()
-    names = ["in", "a", "b", "out"]
-    populations = [IntegerPopulation("in", (sizes[0],), None)]
-    exponent = 7 if dv == 2048 else 0
-    theta = 128 * rng.integers(1, 3) if dv == 2048 else int(rng.integers(50, 225))
-    populations += [IntegerPopulation(n, (s,), r, dv=dv, vth=theta)
-                    for n, s, r in zip(("a", "b"), sizes[1:], resets, strict=True)]
-    populations.append(IntegerPopulation("out", (3,), "none", dv=dv))
-    size = {p.name: p.size for p in populations}
-
-    def weight(source: str, target: str, most: int) -> Dense:
-        w = 2 * rng.integers(-most // 2, most, (size[target], size[source]))
-        return Dense(np.where(rng.random(w.shape) < 0.8, w, 0).astype(float))
-
-    most = 4 if dv == 2048 else 60
-    ends = [*pairwise(names), ("b", "b")]
-    projections = [IntegerProjection(s, t, weight(s, t, most // 2 if s == t else most), exponent) for s, t in ends]
-    steps = 10 if dv == 2048 else 40
-    return (IntegerNetwork(populations, projections, output="out", latency=3, readout="membrane"),
-            (rng.random((steps, 2, sizes[0])) < 0.3).astype(int))
 
 
 @pytest.mark.parametrize(("seed", "resets", "dv"), [
