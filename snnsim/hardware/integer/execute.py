@@ -7,17 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.engine.inputs import Rows, rows_of
 from snnsim.engine.layout import cores
+from snnsim.hardware.integer.kernels import CURRENTS, MEMBRANES, SUMS, Kept, Plan, run_samples
 from snnsim.hardware.integer.model import IntegerNetwork
 from snnsim.rule import one_of
 
 Array = NDArray[Any]
-SUMS, CURRENTS, MEMBRANES = range(3)
 ACCUMULATOR = 24  # bits of the sum that arrives at a neuron in a step, with its sign
 RESETS = {"hard": 0, "soft": 1, "none": 2}
 
@@ -44,40 +43,6 @@ class IntegerResult:
     overflows: dict[str, dict[str, int]]
 
 
-class Plan(NamedTuple):
-    """Flat arrays: populations lie one after another in the neurons, projections in the synapses."""
-
-    first: Array  # [populations + 1] where a population's neurons begin; the input has none
-    reset: Array
-    keep_u: Array
-    keep_v: Array
-    theta: Array
-    bias: Array
-    source: Array  # [projections]
-    target: Array
-    shift: Array
-    slots: Array  # steps of its ring
-    ring: Array  # where it begins
-    row: Array  # where its rows begin in indptr
-    indptr: Array
-    post: Array
-    weight: Array
-    delay: Array
-
-
-class Kept(NamedTuple):
-    """What a run writes: spikes, u and v of each step; sums of the readout and spikes by neuron, overflows by population, of
-    each sample; and where the first overflow was: population, neuron, step, kind."""
-
-    fired: Array
-    u: Array
-    v: Array
-    sums: Array
-    total: Array
-    found: Array
-    where: Array
-
-
 def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), overflow: Literal["count", "raise"] = "count",
         threads: int | None = None, spikes: bool = True) -> IntegerResult:
     """Run an integer network on one sample or many; the events are those that `engine.run` takes, with whole counts.
@@ -94,8 +59,8 @@ def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), ove
     one = prepared(network, events, record, spikes)
 
     def work(start: int, stop: int) -> None:
-        _run(one.plan, one.rows.indptr, one.rows.index, one.values, one.rows.steps, one.rows.batch, start, stop, one.steps,
-             network.readout == "count", one.kept)
+        run_samples(one.plan, one.rows.indptr, one.rows.index, one.values, one.rows.steps, one.rows.batch, start, stop, one.steps,
+                    network.readout == "count", one.kept)
 
     in_parts(work, one.rows.batch, threads)
     if overflow == "raise" and one.kept.found.any():
@@ -192,90 +157,3 @@ def _plan(network: IntegerNetwork) -> Plan:
                 np.array([names.index(q.target) for q in network.projections], np.int64),
                 np.array([q.exponent for q in network.projections], np.int64), np.array(slots, np.int64), rings, rows, indptr,
                 *joined)
-
-
-@numba.njit(nogil=True, cache=True)
-def _arrive(plan: Plan, p: int, t: int, ring: Array, x: Array) -> None:  # pragma: no cover - compiled
-    """x: what arrives at population p in step t, before the shift by 6 bits; the rings' slots are emptied."""
-    size = plan.first[p + 1] - plan.first[p]
-    x[:size] = 0
-    for q in range(len(plan.source)):
-        if plan.target[q] != p:
-            continue
-        at = plan.ring[q] + (t % plan.slots[q]) * size
-        shift = plan.shift[q]
-        for n in range(size):
-            a = ring[at + n]
-            if a != 0:
-                x[n] += a << shift if shift >= 0 else a >> -shift
-                ring[at + n] = 0
-
-
-@numba.njit(nogil=True, cache=True)
-def _send(plan: Plan, p: int, neuron: int, count: int, t: int, ring: Array) -> None:  # pragma: no cover - compiled
-    for q in range(len(plan.source)):
-        if plan.source[q] != p:
-            continue
-        size, slots, row = plan.first[plan.target[q] + 1] - plan.first[plan.target[q]], plan.slots[q], plan.row[q] + neuron
-        for k in range(plan.indptr[row], plan.indptr[row + 1]):
-            ring[plan.ring[q] + ((t + plan.delay[k]) % slots) * size + plan.post[k]] += plan.weight[k] * count
-
-
-@numba.njit(nogil=True, cache=True)
-def _noted(found: Array, where: Array, p: int, n: int, t: int, kind: int) -> None:  # pragma: no cover - compiled
-    if where[0] < 0:
-        where[0], where[1], where[2], where[3] = p, n, t, kind
-    found[p, kind] += 1
-
-
-@numba.njit(nogil=True, cache=True)
-def _step(plan: Plan, p: int, t: int, x: Array, u: Array, v: Array, fired: Array, found: Array,
-          where: Array) -> None:  # pragma: no cover - compiled
-    for n in range(plan.first[p + 1] - plan.first[p]):
-        i = plan.first[p] + n
-        if x[n] >= 1 << 23 or x[n] < -(1 << 23):
-            _noted(found, where, p, n, t, SUMS)
-        current = abs(u[i]) * plan.keep_u[i] >> 12
-        current = (current if u[i] >= 0 else -current) + (x[n] << 6)
-        if current > 1 << 23 or current <= -(1 << 23):
-            _noted(found, where, p, n, t, CURRENTS)
-            current += -(1 << 24) if current > 0 else 1 << 24
-        h = abs(v[i]) * plan.keep_v[i] >> 12
-        h = (h if v[i] >= 0 else -h) + current + plan.bias[i]
-        if h > (1 << 23) - 1 or h < 1 - (1 << 23):
-            _noted(found, where, p, n, t, MEMBRANES)
-            h = (1 << 23) - 1 if h > 0 else 1 - (1 << 23)
-        u[i] = current
-        fired[i] = plan.reset[p] != 2 and h > plan.theta[i]
-        v[i] = h if not fired[i] else (h - plan.theta[i] if plan.reset[p] == 1 else 0)
-
-
-@numba.njit(nogil=True, cache=True)
-def _run(plan: Plan, indptr: Array, index: Array, counts: Array, given: int, batch: int, start: int, stop: int, steps: int,
-         counted: bool, kept: Kept) -> None:  # pragma: no cover - compiled
-    neurons = plan.first[-1]
-    u, v, x = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
-    ring, fired = np.zeros(plan.ring[-1], np.int64), np.zeros(neurons, np.uint8)
-    for b in range(start, stop):
-        u[:] = 0
-        v[:] = 0
-        ring[:] = 0
-        for t in range(steps):
-            for p in range(1, len(plan.reset)):
-                _arrive(plan, p, t, ring, x)
-                _step(plan, p, t, x, u, v, fired, kept.found[b], kept.where[b])
-            if t < given:
-                for k in range(indptr[t * batch + b], indptr[t * batch + b + 1]):
-                    _send(plan, 0, index[k], counts[k], t, ring)
-            for p in range(1, len(plan.reset)):
-                for n in range(plan.first[p + 1] - plan.first[p]):
-                    if fired[plan.first[p] + n]:
-                        kept.total[b, plan.first[p] + n] += 1
-                        _send(plan, p, n, 1, t, ring)
-            for i in range(neurons):
-                kept.sums[b, i] += fired[i] if counted else v[i]
-            if kept.fired.size:
-                kept.fired[t, b] = fired
-            if kept.u.size:
-                kept.u[t, b] = u
-                kept.v[t, b] = v

@@ -17,21 +17,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.hardware.integer.execute import Array, IntegerResult, Kept, Plan, _arrive, _step, collected, in_parts, prepared
+from snnsim.hardware.integer.execute import Array, IntegerResult, collected, in_parts, prepared
+from snnsim.hardware.integer.kernels import CLIP, WATCH, ZERO, Bits, run_faulty_samples
 from snnsim.hardware.integer.model import IntegerNetwork, IntegerProjection, listed
 from snnsim.hardware.integer.quantize import _weighing
 from snnsim.rule import one_of
 
 KINDS = ("weights", "u", "v", "spikes")
-POLICIES = {"clip": 1, "zero": 2}
-STATE_BITS = 24
-WATCH = 3  # neither bound: note the ranges
+POLICIES = {"clip": CLIP, "zero": ZERO}
 
 
 @dataclass(frozen=True)
@@ -62,16 +60,6 @@ class Ranges:
 
     def __post_init__(self) -> None:
         one_of("policy", self.policy, POLICIES)
-
-
-class Bits(NamedTuple):
-    """Which stored weight a synapse has; and of each stored weight its number, step, sign and first bit."""
-
-    stored: Array  # [synapses]
-    mantissa: Array
-    step: Array
-    sign: Array  # 0 mixed, 1 exc, -1 inh
-    first: Array  # [weights + 1]
 
 
 def profile(network: IntegerNetwork, events: Any, *, each: Literal["population", "neuron"] = "population",
@@ -113,7 +101,7 @@ def _all(network: IntegerNetwork, one: Any, faults: Faults, bounds: Array, mode:
     flips = np.zeros((one.rows.batch, len(KINDS)), np.int64)
 
     def work(start: int, stop: int) -> None:
-        _run_faulty(one.plan, bits, one.rows.indptr, one.rows.index, one.values, one.rows.steps, one.rows.batch, start, stop,
+        run_faulty_samples(one.plan, bits, one.rows.indptr, one.rows.index, one.values, one.rows.steps, one.rows.batch, start, stop,
                     one.steps, network.readout == "count", float(faults.rate), asked, int(faults.seed), bounds, mode, flips,
                     one.kept)
 
@@ -141,143 +129,3 @@ def _bits(network: IntegerNetwork) -> Bits:
 
 def _step_of(q: IntegerProjection) -> int:
     return int(2 ** (9 - q.bits if q.sign == "mixed" else 8 - q.bits))
-
-
-@numba.njit(nogil=True, cache=True)
-def _uniform(state: Array) -> float:  # pragma: no cover - compiled
-    """In (0, 1): splitmix64 (Steele, Lea, Flood, 2014)."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return (float(z >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
-
-
-@numba.njit(nogil=True, cache=True)
-def _gap(state: Array, rate: float) -> int:  # pragma: no cover - compiled
-    """How many bits stay as they are before the next one that flips."""
-    if rate <= 0.0:
-        return 1 << 62
-    if rate >= 1.0:
-        return 0
-    return int(min(np.floor(np.log(_uniform(state)) / np.log1p(-rate)), 4e18))
-
-
-@numba.njit(nogil=True, cache=True)
-def _flipped_weight(bits: Bits, stored: Array, at: int) -> None:  # pragma: no cover - compiled
-    i = np.searchsorted(bits.first, at, side="right") - 1
-    width, step = bits.first[i + 1] - bits.first[i], bits.step[i]
-    sign = -1 if bits.sign[i] < 0 else 1
-    code = (sign * stored[i] // step) ^ (1 << (at - bits.first[i]))
-    if bits.sign[i] == 0:  # two's complement of `width` bits
-        code &= (1 << width) - 1
-        if code >> (width - 1):
-            code -= 1 << width
-    stored[i] = sign * code * step
-
-
-@numba.njit(nogil=True, cache=True)
-def _flipped_state(value: Any, bit: int) -> Any:  # pragma: no cover - compiled
-    code = (value & ((1 << 24) - 1)) ^ (1 << bit)
-    return code - (1 << 24) if code >> 23 else code
-
-
-@numba.njit(nogil=True, cache=True)
-def _flip(rate: float, asked: Array, state: Array, next_: int, bits: Bits, stored: Array, u: Array, v: Array, fired: Array,
-          fires: Array, flips: Array) -> Any:  # pragma: no cover - compiled
-    """Flip what is due in this step; the bits of weights, u, v and spikes stand in a row. The gap that is left."""
-    neurons = len(u)
-    end = np.zeros(4, np.int64)
-    end[0] = bits.first[-1] if asked[0] else 0
-    end[1] = end[0] + (24 * neurons if asked[1] else 0)
-    end[2] = end[1] + (24 * neurons if asked[2] else 0)
-    end[3] = end[2] + (neurons if asked[3] else 0)
-    while next_ < end[3]:
-        if next_ < end[0]:
-            _flipped_weight(bits, stored, next_)
-            flips[0] += 1
-        elif next_ < end[1]:
-            at = next_ - end[0]
-            u[at // 24] = _flipped_state(u[at // 24], at % 24)
-            flips[1] += 1
-        elif next_ < end[2]:
-            at = next_ - end[1]
-            v[at // 24] = _flipped_state(v[at // 24], at % 24)
-            flips[2] += 1
-        elif fires[next_ - end[2]]:
-            fired[next_ - end[2]] ^= 1
-            flips[3] += 1
-        next_ += 1 + _gap(state, rate)
-    return next_ - end[3]
-
-
-@numba.njit(nogil=True, cache=True)
-def _bounded(value: Any, bounds: Array, b: int, i: int, k: int, mode: int) -> Any:  # pragma: no cover - compiled
-    low, high = bounds[b, i, k, 0], bounds[b, i, k, 1]
-    if low <= value <= high:
-        return value
-    if mode == 3:
-        bounds[b, i, k, 0], bounds[b, i, k, 1] = min(low, value), max(high, value)
-        return value
-    return 0 if mode == 2 else low if value < low else high
-
-
-@numba.njit(nogil=True, cache=True)
-def _send_stored(plan: Plan, bits: Bits, stored: Array, p: int, neuron: int, count: int, t: int,
-                 ring: Array) -> None:  # pragma: no cover - compiled
-    for q in range(len(plan.source)):
-        if plan.source[q] != p:
-            continue
-        size, slots, row = plan.first[plan.target[q] + 1] - plan.first[plan.target[q]], plan.slots[q], plan.row[q] + neuron
-        for k in range(plan.indptr[row], plan.indptr[row + 1]):
-            ring[plan.ring[q] + ((t + plan.delay[k]) % slots) * size + plan.post[k]] += stored[bits.stored[k]] * count
-
-
-@numba.njit(nogil=True, cache=True)
-def _run_faulty(plan: Plan, bits: Bits, indptr: Array, index: Array, counts: Array, given: int, batch: int, start: int,
-                stop: int, steps: int, counted: bool, rate: float, asked: Array, seed: int, bounds: Array, mode: int,
-                flips: Array, kept: Kept) -> None:  # pragma: no cover - compiled
-    neurons = plan.first[-1]
-    u, v, x = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
-    ring, fired = np.zeros(plan.ring[-1], np.int64), np.zeros(neurons, np.uint8)
-    state, fires = np.zeros(1, np.uint64), np.zeros(neurons, np.bool_)
-    for p in range(1, len(plan.reset)):
-        fires[plan.first[p]: plan.first[p + 1]] = plan.reset[p] != 2
-    for b in range(start, stop):
-        u[:] = 0
-        v[:] = 0
-        ring[:] = 0
-        stored = bits.mantissa.copy()
-        state[0] = (np.uint64(seed) << np.uint64(32)) ^ np.uint64(b)
-        _uniform(state)
-        next_ = _gap(state, rate)
-        own = b if mode == 3 else 0
-        for t in range(steps):
-            for p in range(1, len(plan.reset)):
-                _arrive(plan, p, t, ring, x)
-                if mode:
-                    for n in range(plan.first[p + 1] - plan.first[p]):
-                        i = plan.first[p] + n
-                        x[n] = _bounded(x[n], bounds, own, i, 0, mode)
-                        u[i] = _bounded(u[i], bounds, own, i, 1, mode)
-                        v[i] = _bounded(v[i], bounds, own, i, 2, mode)
-                _step(plan, p, t, x, u, v, fired, kept.found[b], kept.where[b])
-            if not counted:
-                for i in range(neurons):
-                    kept.sums[b, i] += v[i]
-            next_ = _flip(rate, asked, state, next_, bits, stored, u, v, fired, fires, flips[b])
-            if t < given:
-                for k in range(indptr[t * batch + b], indptr[t * batch + b + 1]):
-                    _send_stored(plan, bits, stored, 0, index[k], counts[k], t, ring)
-            for p in range(1, len(plan.reset)):
-                for n in range(plan.first[p + 1] - plan.first[p]):
-                    i = plan.first[p] + n
-                    if fired[i]:
-                        kept.total[b, i] += 1
-                        _send_stored(plan, bits, stored, p, n, 1, t, ring)
-            if counted:
-                for i in range(neurons):
-                    kept.sums[b, i] += fired[i]
-            if kept.fired.size:
-                kept.fired[t, b] = fired
