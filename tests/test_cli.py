@@ -22,7 +22,7 @@ from tests import recordings
 from tests.test_plot import recording, small_network
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = [["demo"], ["doctor"], ["train"], ["run"], ["export"], ["verify"], ["data", "info"], ["data", "check"],
+COMMANDS = [["demo"], ["doctor"], ["train"], ["run"], ["export"], ["verify"], ["map"], ["data", "info"], ["data", "check"],
             ["data", "digits"], ["plot", "events"], ["plot", "network"], ["plot", "raster"], ["plot", "membranes"],
             ["plot", "training"], ["plot", "populations"], ["plot", "statistics"], ["plot", "traces"]]
 RECIPE = """
@@ -119,6 +119,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
     ["run", "net.h5", "a.bin", "--root", "x"],
     ["run", "net.h5", "--data", "nmnist", "--mode", "x"], ["run", "net.h5", "--data", "nmnist", "--limit", "0"],
     ["export", "a", "b", "--to", "x"], ["export", "a", "b", "--encoding", "x"], ["verify", "a", "b", "--root", "x"],
+    ["map", "a", "--bits", "9"], ["map", "a", "--root", "x"],
     ["train", "digits", "--seed", "1", "--seeds", "2"], ["train", "digits", "--epochs", "0"], ["plot", "events", "a.bin"]],
     ids=" ".join)
 def test_wrong_usage_is_exit_code_2(wrong):
@@ -141,6 +142,8 @@ def test_wrong_usage_is_exit_code_2(wrong):
     (["export", "{soft.h5}", "{out.nir}"], "Export with --allow-lossy to write it so"),
     (["export", "{hard.h5}", "/nowhere/out.nir"], "cannot write /nowhere/out.nir: there is no folder /nowhere"),
     (["verify", "{hard.h5}", "{hard.h5}"], "is not a NIR file"),
+    (["map", "{recipe.toml}"], "is not an snnsim network file"),
+    (["map", "{hard.h5}", "--limits", "{recipe.toml}"], "recipe.toml: there is no limit 'data', only neurons_per_core"),
     (["plot", "network", "{hard.h5}", "-o", "x.gif"], "its name must end in .png, .svg, .pdf"),
     (["plot", "training", "nothing.json", "-o", "x.png"], "there is no file nothing.json"),
     (["plot", "populations", "{hard.h5}", "-o", "x.png"], "is not an snnsim recording file: its format is 'snnsim network'"),
@@ -219,6 +222,17 @@ def test_verify_fails_when_spikes_differ(folder, tmp_path):
     snnsim("export", folder / "hard.h5", artefact)
     output = snnsim("verify", artefact, folder / "soft.h5", code=1)
     assert "NOT equal" in output and "samples diverge" in output
+
+
+def test_map_says_what_fits_and_what_it_costs(folder, tmp_path):
+    assert "not a promise" in snnsim("map", folder / "hard.h5")
+    data = ("--data", "nmnist", "--root", folder / "data", "--limit", 5)
+    found = json.loads(snnsim("map", folder / "hard.h5", *data, "--json"))
+    assert found["fits"] and found["chips"] == 1 and found["energy"]["estimates"]["Loihi 1"]["total"][0] > 0
+    assert "compute alone breaks even at 5.11" in snnsim("map", folder / "hard.h5", *data)
+    (tmp_path / "limits.toml").write_text("neurons_per_core = 1\ncores_per_chip = 2\n")
+    output = snnsim("map", folder / "hard.h5", "--limits", tmp_path / "limits.toml", code=1)
+    assert "does not fit: " in output and "neurons_per_core fills them: fewer channels or a larger stride" in output
 
 
 def test_data_info_of_a_file_and_of_a_folder(folder):

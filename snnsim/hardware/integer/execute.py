@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.engine.inputs import Rows, rows_of
 from snnsim.engine.layout import cores
-from snnsim.hardware.integer.model import IntegerNetwork, IntegerProjection
+from snnsim.hardware.integer.kernels import CURRENTS, MEMBRANES, SUMS, Kept, Plan, run_samples
+from snnsim.hardware.integer.model import IntegerNetwork
 from snnsim.rule import one_of
 
 Array = NDArray[Any]
-SUMS, CURRENTS, MEMBRANES = range(3)
+Synapses = tuple[Array, Array, Array, Array]  # by source: indptr, target, weight, delay
 ACCUMULATOR = 24  # bits of the sum that arrives at a neuron in a step, with its sign
 RESETS = {"hard": 0, "soft": 1, "none": 2}
 
@@ -29,8 +29,9 @@ class IntegerResult:
 
     prediction: int64 [B], or an int for one sample given alone. scores: int64 [B, outputs], the sum of the output's v over the
     steps, or its spikes. spikes: by population, uint8 [T, B, *population]; none are kept with spikes=False. u, v: by population
-    named in `record`, after each step, int32 [T, B, *population]. rates: by population, spikes a neuron and step. overflows: by population, how often the
-    sum of what arrived passed its bits, u wrapped, and v stopped at its end.
+    named in `record`, after each step, int32 [T, B, *population]. rates: by population, spikes a neuron and step. counts: by
+    population, the input with them, spikes of each neuron over all steps, int64 [B, *population]. steps: T. overflows: by population,
+    how often the sum of what arrived passed its bits, u wrapped, and v stopped at its end.
     """
 
     prediction: Any
@@ -39,103 +40,94 @@ class IntegerResult:
     u: dict[str, NDArray[np.int32]]
     v: dict[str, NDArray[np.int32]]
     rates: dict[str, float]
+    counts: dict[str, NDArray[np.int64]]
+    steps: int
     overflows: dict[str, dict[str, int]]
 
 
-class Plan(NamedTuple):
-    """Flat arrays: populations lie one after another in the neurons, projections in the synapses."""
-
-    first: Array  # [populations + 1] where a population's neurons begin; the input has none
-    reset: Array
-    keep_u: Array
-    keep_v: Array
-    theta: Array
-    bias: Array
-    source: Array  # [projections, or their parts that are shifted each by itself]
-    target: Array
-    shift: Array
-    slots: Array  # steps of its ring
-    ring: Array  # where it begins
-    row: Array  # where its rows begin in indptr
-    indptr: Array
-    post: Array
-    weight: Array
-    delay: Array
-
-
 PLANS: WeakKeyDictionary[IntegerNetwork, Plan] = WeakKeyDictionary()  # networks are frozen, and so are their arrays
-
-
-class Kept(NamedTuple):
-    """What a run writes: spikes, u and v of each step; sums of the readout, spikes and overflows by population, of each
-    sample; and where the first overflow was: population, neuron, step, kind."""
-
-    fired: Array
-    u: Array
-    v: Array
-    sums: Array
-    total: Array
-    found: Array
-    where: Array
 
 
 def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), overflow: Literal["count", "raise"] = "count",
         threads: int | None = None, spikes: bool = True) -> IntegerResult:
     """Run an integer network on one sample or many; the events are those that `engine.run` takes, with whole counts.
 
-    record: populations whose u and v are kept. spikes: keep them. overflow: "count" the sums, currents and membranes that leave their bits, which
-    wrap or stop as the hardware's do, or "raise" OverflowError that names the first. threads: by default one a core.
+    record: populations whose u and v are kept. spikes: keep them. overflow: "count" the sums, currents and membranes that leave
+    their bits, which wrap or stop as the hardware's do, or "raise" OverflowError that names the first. threads: by default one a
+    core.
 
     Errors: ValueError that names the argument, and OverflowError.
     """
     one_of("overflow", overflow, ("count", "raise"))
-    names = [p.name for p in network.populations[1:]]
     for name in record:
-        one_of("record", name, names)
+        one_of("record", name, [p.name for p in network.populations[1:]])
+    one = prepared(network, events, record, spikes)
+
+    def work(start: int, stop: int) -> None:
+        run_samples(one.plan, one.rows.indptr, one.rows.index, one.values, one.rows.steps, one.rows.batch, start, stop, one.steps,
+                    network.readout == "count", one.kept)
+
+    in_parts(work, one.rows.batch, threads)
+    if overflow == "raise" and one.kept.found.any():
+        _raise(network, one.kept.found, one.kept.where)
+    return collected(network, one, record)
+
+
+class Prepared(NamedTuple):
+    """A run before it runs. values: of the events, whole. steps: with the latency."""
+
+    plan: Plan
+    rows: Rows
+    values: Array
+    steps: int
+    kept: Kept
+
+
+def prepared(network: IntegerNetwork, events: Any, record: Sequence[str] = (), spikes: bool = True) -> Prepared:
+    """Rows of events and empty arrays for what is kept."""
     rows = rows_of(events, network.populations[0].shape, network.time, np.dtype(np.float64))
-    counts = np.rint(rows.value).astype(np.int64)
-    if np.any(counts != rows.value):
+    values = np.rint(rows.value).astype(np.int64)
+    if np.any(values != rows.value):
         raise ValueError("events of an integer network must be whole counts, got "
-                         f"{rows.value[np.flatnonzero(counts != rows.value)[0]]:g}")
-    plan, steps = _kept_plan(network), rows.steps + network.latency
-    neurons = int(plan.first[-1])
-    kept = np.array([p.name in record for p in network.populations])
+                         f"{rows.value[np.flatnonzero(values != rows.value)[0]]:g}")
+    plan, steps = plan_of(network), rows.steps + network.latency
+    neurons, populations = int(plan.first[-1]), len(network.populations)
     fired, u, v = (np.zeros((steps, rows.batch, neurons) if keep else (0, 0, 0), dtype)
-                   for keep, dtype in ((spikes, np.uint8), (kept.any(), np.int32), (kept.any(), np.int32)))
-    output = 1 + names.index(network.output)
-    sums = np.zeros((rows.batch, neurons), np.int64)
-    found = np.zeros((rows.batch, len(network.populations), 3), np.int64)
-    total = np.zeros((rows.batch, len(network.populations)), np.int64)
-    where = np.full((rows.batch, 4), -1, np.int64)
-    count = max(1, min(threads or cores(), rows.batch))
-    bounds = [(rows.batch * i // count, rows.batch * (i + 1) // count) for i in range(count)]
+                   for keep, dtype in ((spikes, np.uint8), (record, np.int32), (record, np.int32)))
+    sums, total = (np.zeros((rows.batch, neurons), np.int64) for _ in range(2))
+    return Prepared(plan, rows, values, steps, Kept(fired, u, v, sums, total, np.zeros((rows.batch, populations, 3), np.int64),
+                                                    np.full((rows.batch, 4), -1, np.int64)))
 
-    def work(bound: tuple[int, int]) -> None:
-        _run(plan, rows.indptr, rows.index, counts, rows.steps, rows.batch, *bound, steps, network.readout == "count",
-             Kept(fired, u, v, sums, total, found, where))
 
+def in_parts(work: Callable[[int, int], None], batch: int, threads: int | None) -> None:
+    """work(start, stop) of parts of the samples, each in a thread."""
+    count = max(1, min(threads or cores(), batch))
     with ThreadPoolExecutor(count) as pool:
-        list(pool.map(work, bounds))
-    if overflow == "raise" and found.any():
-        _raise(network, found, where)
-    return _collect(network, plan, rows, output, Kept(fired, u, v, sums, total, found, where), kept, steps)
+        list(pool.map(lambda i: work(batch * i // count, batch * (i + 1) // count), range(count)))
 
 
-def _collect(network: IntegerNetwork, plan: Plan, rows: Rows, output: int, all_: Kept, kept: Array,
-             steps: int) -> IntegerResult:
+def collected(network: IntegerNetwork, one: Prepared, record: Sequence[str] = ()) -> IntegerResult:
+    """What is read from a run that is done."""
+    plan, rows, all_, steps = one.plan, one.rows, one.kept, one.steps
+
     def part(array: Array, i: int) -> Array:
         return array[..., plan.first[i]: plan.first[i + 1]].reshape(*array.shape[:-1], *network.populations[i].shape)
 
     firing = [(i, p) for i, p in enumerate(network.populations) if p.reset in ("hard", "soft")]
+    output = [p.name for p in network.populations].index(network.output)
     scores = part(all_.sums, output).reshape(rows.batch, -1)
     prediction = scores.argmax(1)
     overflows = {p.name: dict(zip(("sums", "u", "v"), all_.found[:, i].sum(0).tolist(), strict=True))
                  for i, p in enumerate(network.populations) if i}
-    seen = [(i, p.name) for i, p in enumerate(network.populations) if kept[i]]
+    given = np.zeros((rows.batch, network.populations[0].size), np.int64)
+    np.add.at(given, (np.repeat(np.arange(len(rows.indptr) - 1) % rows.batch, np.diff(rows.indptr)), rows.index), one.values)
+    spent = {network.populations[0].name: given.reshape(rows.batch, *network.populations[0].shape),
+             **{p.name: part(all_.total, i) for i, p in firing}}
+    seen = [(i, p.name) for i, p in enumerate(network.populations) if p.name in record]
     return IntegerResult(int(prediction[0]) if rows.alone else prediction, scores,
                          {p.name: part(all_.fired, i) for i, p in firing} if all_.fired.size else {},
                          {n: part(all_.u, i) for i, n in seen}, {n: part(all_.v, i) for i, n in seen},
-                         {p.name: float(all_.total[:, i].sum() / (p.size * steps * rows.batch)) for i, p in firing}, overflows)
+                         {p.name: float(spent[p.name].mean() / steps) for _, p in firing}, spent, steps, overflows)
 
 
 def _raise(network: IntegerNetwork, found: Array, where: Array) -> None:
@@ -147,7 +139,7 @@ def _raise(network: IntegerNetwork, found: Array, where: Array) -> None:
                         f"{what}; fit the scales with integer.calibrate, or run with overflow='count'")
 
 
-def _kept_plan(network: IntegerNetwork) -> Plan:
+def plan_of(network: IntegerNetwork) -> Plan:
     if network not in PLANS:
         PLANS[network] = _plan(network)
     return PLANS[network]
@@ -161,7 +153,7 @@ def _plan(network: IntegerNetwork) -> Plan:
     def flat(values: Any) -> Array:
         return np.concatenate([np.broadcast_to(f, p.shape).ravel() for p, f in zip(populations[1:], values, strict=True)])
 
-    parts = [(q, m) for q in network.projections for m in _parts(q, network.population(q.source).shape)]
+    parts = [(q, m) for q in network.projections for m in parts_of(q.exponent, q.synapses(network.population(q.source).shape))]
     made = [m for _, m in parts]
     slots = [int(m[3].max(initial=1)) + 1 for m in made]
     sizes = [network.population(q.target).size for q, _ in parts]
@@ -179,104 +171,12 @@ def _plan(network: IntegerNetwork) -> Plan:
                 *joined)
 
 
-def _parts(q: IntegerProjection, shape: tuple[int, ...]) -> list[tuple[Array, Array, Array, Array]]:
+def parts_of(exponent: int, synapses: Synapses) -> list[Synapses]:
     """The synapses whose sum is shifted as a whole: all, but those of one delay where the shift rounds."""
-    indptr, post, weight, delay = q.synapses(shape)
+    indptr, post, weight, delay = synapses
     delays = np.unique(delay)
-    if q.exponent >= 0 or len(delays) < 2:
-        return [(indptr, post, weight, delay)]
+    if exponent >= 0 or len(delays) < 2:
+        return [synapses]
     row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     return [(np.searchsorted(row[at], np.arange(len(indptr))), post[at], weight[at], delay[at])
             for at in (delay == d for d in delays)]
-
-
-@numba.njit(nogil=True, cache=True)
-def _arrive(plan: Plan, p: int, t: int, ring: Array, x: Array) -> None:  # pragma: no cover - compiled
-    """x: what arrives at population p in step t, before the shift by 6 bits; the rings' slots are emptied."""
-    size = plan.first[p + 1] - plan.first[p]
-    x[:size] = 0
-    for q in range(len(plan.source)):
-        if plan.target[q] != p:
-            continue
-        at = plan.ring[q] + (t % plan.slots[q]) * size
-        shift = plan.shift[q]
-        for n in range(size):
-            a = ring[at + n]
-            if a != 0:
-                x[n] += a << shift if shift >= 0 else a >> -shift
-                ring[at + n] = 0
-
-
-@numba.njit(nogil=True, cache=True)
-def _send(plan: Plan, p: int, neuron: int, count: int, t: int, ring: Array) -> None:  # pragma: no cover - compiled
-    for q in range(len(plan.source)):
-        if plan.source[q] != p:
-            continue
-        size, slots, row = plan.first[plan.target[q] + 1] - plan.first[plan.target[q]], plan.slots[q], plan.row[q] + neuron
-        now, first = t % slots, plan.ring[q]
-        for k in range(plan.indptr[row], plan.indptr[row + 1]):
-            slot = now + plan.delay[k]  # a delay is shorter than the ring
-            slot -= slots if slot >= slots else 0
-            ring[first + slot * size + plan.post[k]] += plan.weight[k] * count
-
-
-@numba.njit(nogil=True, cache=True)
-def _noted(found: Array, where: Array, p: int, n: int, t: int, kind: int) -> None:  # pragma: no cover - compiled
-    if where[0] < 0:
-        where[0], where[1], where[2], where[3] = p, n, t, kind
-    found[p, kind] += 1
-
-
-@numba.njit(nogil=True, cache=True)
-def _step(plan: Plan, p: int, t: int, x: Array, all_u: Array, all_v: Array, all_fired: Array, found: Array,
-          where: Array) -> None:  # pragma: no cover - compiled
-    a, b = plan.first[p], plan.first[p + 1]
-    u, v, fired, keep_u, keep_v = all_u[a:b], all_v[a:b], all_fired[a:b], plan.keep_u[a:b], plan.keep_v[a:b]
-    bias, theta, reset = plan.bias[a:b], plan.theta[a:b], plan.reset[p]
-    for n in range(len(u)):
-        if x[n] >= 1 << 23 or x[n] < -(1 << 23):
-            _noted(found, where, p, n, t, SUMS)
-        current = abs(u[n]) * keep_u[n] >> 12
-        current = (current if u[n] >= 0 else -current) + (x[n] << 6)
-        if current > 1 << 23 or current <= -(1 << 23):
-            _noted(found, where, p, n, t, CURRENTS)
-            current += -(1 << 24) if current > 0 else 1 << 24
-        h = abs(v[n]) * keep_v[n] >> 12
-        h = (h if v[n] >= 0 else -h) + current + bias[n]
-        if h > (1 << 23) - 1 or h < 1 - (1 << 23):
-            _noted(found, where, p, n, t, MEMBRANES)
-            h = (1 << 23) - 1 if h > 0 else 1 - (1 << 23)
-        u[n] = current
-        fired[n] = reset != 2 and h > theta[n]
-        v[n] = h if not fired[n] else (h - theta[n] if reset == 1 else 0)
-
-
-@numba.njit(nogil=True, cache=True)
-def _run(plan: Plan, indptr: Array, index: Array, counts: Array, given: int, batch: int, start: int, stop: int, steps: int,
-         counted: bool, kept: Kept) -> None:  # pragma: no cover - compiled
-    neurons = plan.first[-1]
-    u, v, x = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
-    ring, fired = np.zeros(plan.ring[-1], np.int64), np.zeros(neurons, np.uint8)
-    for b in range(start, stop):
-        u[:] = 0
-        v[:] = 0
-        ring[:] = 0
-        for t in range(steps):
-            for p in range(1, len(plan.reset)):
-                _arrive(plan, p, t, ring, x)
-                _step(plan, p, t, x, u, v, fired, kept.found[b], kept.where[b])
-            if t < given:
-                for k in range(indptr[t * batch + b], indptr[t * batch + b + 1]):
-                    _send(plan, 0, index[k], counts[k], t, ring)
-            for p in range(1, len(plan.reset)):
-                for n in range(plan.first[p + 1] - plan.first[p]):
-                    if fired[plan.first[p] + n]:
-                        kept.total[b, p] += 1
-                        _send(plan, p, n, 1, t, ring)
-            for i in range(neurons):
-                kept.sums[b, i] += fired[i] if counted else v[i]
-            if kept.fired.size:
-                kept.fired[t, b] = fired
-            if kept.u.size:
-                kept.u[t, b] = u
-                kept.v[t, b] = v

@@ -135,14 +135,8 @@ class IntegerProjection:
 
     def synapses(self, shape: tuple[int, ...]) -> tuple[Integers, NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
         """By source in C order: indptr, target, mantissa and delay of each synapse that is not 0."""
-        pre, post, weight, extra = _joined(self.map, shape)
-        found = weight != 0
-        pre, post, weight, extra = pre[found], post[found], weight[found], extra[found]
-        order = np.lexsort((post, pre))
-        indptr = np.zeros(math.prod(shape) + 1, np.int64)
-        np.cumsum(np.bincount(pre, minlength=len(indptr) - 1), out=indptr[1:])
-        return (indptr, post[order].astype(np.int32), weight[order].astype(np.int32),
-                (extra[order] + self.delay).astype(np.int32))
+        indptr, post, weight, extra = listed(self.map, shape)
+        return indptr, post, weight, extra + np.int32(self.delay)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +218,17 @@ def _scaled(q: IntegerProjection) -> tuple[Map]:
             return (Sparse(indptr, targets, weight, shape),)
         case _:
             return (Dense(weight),)
+
+
+def listed(m: Map, shape: tuple[int, ...]) -> tuple[Integers, NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """By source in C order: indptr, target, weight and own delay of each synapse of a map that is not 0."""
+    pre, post, weight, extra = _joined(m, shape)
+    found = weight != 0
+    pre, post, weight, extra = pre[found], post[found], weight[found], extra[found]
+    order = np.lexsort((post, pre))
+    indptr = np.zeros(math.prod(shape) + 1, np.int64)
+    np.cumsum(np.bincount(pre, minlength=len(indptr) - 1), out=indptr[1:])
+    return indptr, post[order].astype(np.int32), weight[order].astype(np.int32), extra[order].astype(np.int32)
 
 
 def _joined(m: Map, shape: tuple[int, ...]) -> tuple[Integers, Integers, Integers, Integers]:
