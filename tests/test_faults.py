@@ -22,6 +22,7 @@ from snnsim.hardware.integer import (
     truncated,
 )
 from snnsim.hardware.integer.faults import _bits
+from snnsim.hardware.integer.execute import plan_of
 from snnsim.hardware.integer.kernels import _flipped_state, _flipped_weight
 from snnsim.maps import Conv2d, Dense
 from tests.test_integer import random_integers
@@ -58,8 +59,7 @@ def test_a_flipped_weight_is_another_that_the_bits_hold(seed: int) -> None:
     rng = np.random.default_rng(seed)
     each = np.concatenate([np.full(np.count_nonzero(q.mantissas), i) for i, q in enumerate(net.projections)])
     assert bits.first[-1] == sum(np.count_nonzero(q.mantissas) * q.bits for q in net.projections)
-    np.testing.assert_array_equal(bits.mantissa[bits.stored], np.concatenate(
-        [q.synapses(net.population(q.source).shape)[2] for q in net.projections]))
+    np.testing.assert_array_equal(bits.mantissa[bits.stored], plan_of(net).weight)
     for at in rng.integers(0, bits.first[-1], 30):
         stored = bits.mantissa.copy()
         _flipped_weight.py_func(bits, stored, at)
