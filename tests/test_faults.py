@@ -21,8 +21,8 @@ from snnsim.hardware.integer import (
     run_faulty,
     truncated,
 )
-from snnsim.hardware.integer.faults import _bits
 from snnsim.hardware.integer.execute import plan_of
+from snnsim.hardware.integer.faults import _bits
 from snnsim.hardware.integer.kernels import _flipped_state, _flipped_weight
 from snnsim.maps import Conv2d, Dense
 from tests.test_integer import random_integers
