@@ -1,14 +1,15 @@
 """Bits that flip in an integer network: wrong decisions (another class than without faults) with and without range restriction.
 
 By default the net is the recipe digits, trained for six epochs on the simulated camera's digits and kept in --out. --network
-takes another that is trained, with --data (and --root) for its samples. Ranges are profiled on training samples; flips are
-drawn alike with and without them. Each row is the mean over seeds of flips.
+takes another that is trained, with --data (and --root) for its samples. Ranges are profiled on training samples, one for each
+population to which values are clipped, or one for each neuron beyond which they become 0; flips are drawn alike with and
+without them. Each row is the mean over seeds of flips.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,30 +50,28 @@ def faults(network: Networks = None, data: Data = "digits-events", root: Root = 
     clean = integer.run(model, given, spikes=False)
     if np.any(integer.run_faulty(model, given, Faults(0.0))[0].scores != clean.scores):
         refuse("a run without faults is not the run")
-    ranges = integer.profile(model, [train[i].events for i in spread(train.labels, PROFILED)])
-    bounded = integer.run_faulty(model, given, Faults(0.0), ranges)[0]
+    seen = [train[i].events for i in spread(train.labels, PROFILED)]
+    ranges = {"_clipped": integer.profile(model, seen), "_zeroed": integer.profile(model, seen, each="neuron", policy="zero")}
     memory = any(np.any(p.du != 4095) for p in model.populations[1:])
-    rows = [{"kind": "none", "rate": 0.0, "flips": 0.0, "wrong": 0.0,
-             "wrong_restricted": share(bounded.prediction != clean.prediction),
-             "accuracy": share(clean.prediction == labels), "accuracy_restricted": share(bounded.prediction == labels)}]
+    rows = [measured(model, given, labels, clean.prediction, ranges, "v", 0.0, 1)]
     rows += [measured(model, given, labels, clean.prediction, ranges, kind, rate, seeds)
              for kind in kinds or RATES if kind != "u" or memory for rate in RATES[kind]]
-    ratios = {f"{r['kind']} at {r['rate']:g}": r["wrong_restricted"] / r["wrong"] for r in rows if r["wrong"] > 0}
+    ratios = {f"{r['kind']} at {r['rate']:g}, {name.strip('_')}": r[f"wrong{name}"] / r["wrong"] for r in rows if r["wrong"] > 0
+              for name in ranges}
     report("faults", rows, {**ratios, "asked": 1 / ASKED}, as_json, "wrong decisions")
 
 
-def measured(model: IntegerNetwork, given: Sequence[Any], labels: Any, clean: Any, ranges: Ranges, kind: str, rate: float,
-             seeds: int) -> dict[str, Any]:
+def measured(model: IntegerNetwork, given: Sequence[Any], labels: Any, clean: Any, ranges: Mapping[str, Ranges], kind: str,
+             rate: float, seeds: int) -> dict[str, Any]:
     found: dict[str, list[float]] = {}
     for seed in range(seeds):
-        for name, bounds in (("", None), ("_restricted", ranges)):
+        for name, bounds in {"": None, **ranges}.items():
             result, flips = integer.run_faulty(model, given, Faults(rate, (kind,), seed), bounds)
             found.setdefault(f"wrong{name}", []).append(share(result.prediction != clean))
             found.setdefault(f"accuracy{name}", []).append(share(result.prediction == labels))
             found.setdefault("flips", []).append(flips[kind] / len(given))
-    order = ("flips", "wrong", "wrong_restricted", "accuracy", "accuracy_restricted")
-    return {"kind": kind, "rate": rate, **{name: round(statistics.fmean(found[name]), 4) for name in order},
-            "each_wrong": found["wrong"], "each_wrong_restricted": found["wrong_restricted"]}
+    return {"kind": kind, "rate": rate, **{name: round(statistics.fmean(values), 4) for name, values in found.items()},
+            "each": {name: values for name, values in found.items() if name.startswith("wrong")}}
 
 
 def share(which: Any) -> float:
