@@ -118,7 +118,8 @@ def test_help_is_quick_and_loads_nothing_heavy():
     ["unknown"], ["run"], ["run", "net.h5"], ["run", "net.h5", "a.bin", "--data", "nmnist"],
     ["run", "net.h5", "a.bin", "--root", "x"],
     ["run", "net.h5", "--data", "nmnist", "--mode", "x"], ["run", "net.h5", "--data", "nmnist", "--limit", "0"],
-    ["export", "a", "b", "--to", "x"], ["export", "a", "b", "--encoding", "x"], ["verify", "a", "b", "--root", "x"],
+    ["export", "a", "b", "--to", "x"], ["export", "a", "b", "--encoding", "x"],
+    ["verify", "a", "--against", "b", "--root", "x"],
     ["map", "a", "--bits", "9"], ["map", "a", "--root", "x"],
     ["train", "digits", "--seed", "1", "--seeds", "2"], ["train", "digits", "--epochs", "0"], ["plot", "events", "a.bin"]],
     ids=" ".join)
@@ -141,7 +142,7 @@ def test_wrong_usage_is_exit_code_2(wrong):
     (["train", "nmnist", "--data", "{empty}"], "is not N-MNIST: expected Train/0/*.bin to Train/9/*.bin, found nothing"),
     (["export", "{soft.h5}", "{out.nir}"], "Export with --allow-lossy to write it so"),
     (["export", "{hard.h5}", "/nowhere/out.nir"], "cannot write /nowhere/out.nir: there is no folder /nowhere"),
-    (["verify", "{hard.h5}", "{hard.h5}"], "is not a NIR file"),
+    (["verify", "{hard.h5}", "--against", "{hard.h5}"], "is not a NIR file"),
     (["map", "{recipe.toml}"], "is not an snnsim network file"),
     (["map", "{hard.h5}", "--limits", "{recipe.toml}"], "recipe.toml: there is no limit 'data', only neurons_per_core"),
     (["plot", "network", "{hard.h5}", "-o", "x.gif"], "its name must end in .png, .svg, .pdf"),
@@ -180,7 +181,8 @@ def test_a_missing_library_is_a_sentence_with_its_command(folder):
 def test_running_and_exporting_need_no_torch(folder, tmp_path):
     child = "import sys; sys.modules['torch'] = None\nfrom snnsim.cli import main; main()"
     for command in (["run", "hard.h5", "--data", "nmnist", "--root", "data", "--limit", "2"],
-                    ["export", "hard.h5", str(tmp_path / "net.nir")], ["verify", str(tmp_path / "net.nir"), "hard.h5"]):
+                    ["export", "hard.h5", str(tmp_path / "net.nir")],
+                    ["verify", str(tmp_path / "net.nir"), "--against", "hard.h5", "--no-tools"]):
         found = python(child, *command, cwd=folder)
         assert found.returncode == 0, found.stderr
 
@@ -210,17 +212,17 @@ def test_run_gives_the_same_in_both_modes_and_from_files(folder):
 def test_export_and_verify(folder, tmp_path):
     artefact = tmp_path / "net.nir"
     assert "lossy" not in snnsim("export", folder / "hard.h5", artefact, "--to", "nir", "--encoding", "tau_over_dt")
-    assert "exact: every spike is equal" in snnsim("verify", artefact, folder / "hard.h5")
+    assert "exact: every spike is equal" in snnsim("verify", artefact, "--against", folder / "hard.h5", "--no-tools")
     assert "lossy: population 'first'" in snnsim("export", folder / "soft.h5", artefact, "--allow-lossy")
     data = ("--data", "nmnist", "--root", folder / "data", "--limit", 5)
-    found = json.loads(snnsim("verify", artefact, folder / "soft.h5", *data, "--json"))
-    assert found["exact"] and found["samples"] == 5 and found["lossy"]
+    found = json.loads(snnsim("verify", artefact, "--against", folder / "soft.h5", *data, "--no-tools", "--json"))
+    assert found["exact"] and found["samples"] == 5 and found["notes"]
 
 
 def test_verify_fails_when_spikes_differ(folder, tmp_path):
     artefact = tmp_path / "net.nir"
     snnsim("export", folder / "hard.h5", artefact)
-    output = snnsim("verify", artefact, folder / "soft.h5", code=1)
+    output = snnsim("verify", artefact, "--against", folder / "soft.h5", "--no-tools", code=1)
     assert "NOT equal" in output and "samples diverge" in output
 
 

@@ -58,9 +58,9 @@ def test_a_description_holds_everything(tmp_path: Path, seed: int) -> None:
         (tmp_path / name).mkdir()
         process.write(net if name == "a" else process.read(tmp_path / "a" / "net.json"), tmp_path / name / "net.json")
     same(net, process.read(tmp_path / "b" / "net.json"))
-    for name in ("net.json", "net.h5"):
+    for name in ("net.json", "net.arrays.h5"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["net.h5", "net.json"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["net.arrays.h5", "net.json"]
     text = json.loads((tmp_path / "a" / "net.json").read_text())
     assert text["constants"]["alignment_bits"]["value"] == 6 and all(c["source"] for c in text["constants"].values())
 
@@ -302,11 +302,11 @@ def test_descriptions_with_other_values_raise_value_errors_only(written: Path, v
 def test_descriptions_and_their_arrays_belong_together(tmp_path: Path) -> None:
     process.write(drawn(0)[0], tmp_path / "a.json")
     process.write(drawn(1)[0], tmp_path / "b.json")
-    (tmp_path / "b.h5").replace(tmp_path / "a.h5")
-    with pytest.raises(ValueError, match=r"a.json: a.h5 does not hold the arrays that this was written with"):
+    (tmp_path / "b.arrays.h5").replace(tmp_path / "a.arrays.h5")
+    with pytest.raises(ValueError, match=r"a.json: a.arrays.h5 does not hold the arrays that this was written with"):
         process.read(tmp_path / "a.json")
-    (tmp_path / "a.h5").unlink()
-    with pytest.raises(ValueError, match=r"its arrays, a.h5, are missing"):
+    (tmp_path / "a.arrays.h5").unlink()
+    with pytest.raises(ValueError, match=r"its arrays, a.arrays.h5, are missing"):
         process.read(tmp_path / "a.json")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         process.read(tmp_path / "c.json")

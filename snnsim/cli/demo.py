@@ -117,7 +117,7 @@ def _commands(out: Path, seed: int, epochs: int | None) -> list[str]:
     return [f"snnsim demo --out {out}{options}", "", "# or step by step", f"snnsim train {RECIPE}{options}",
             f"snnsim run {folder / 'network.h5'} --data digits-events",
             f"snnsim export {folder / 'network.h5'} network.nir --to nir --allow-lossy",
-            f"snnsim verify network.nir {folder / 'network.h5'} --data digits-events --limit 360"]
+            f"snnsim verify network.nir --against {folder / 'network.h5'} --data digits-events --limit 360"]
 
 
 def _report(path: Path, trained: Trained, data: tuple[EventDataset, EventDataset], done: Simulation,

@@ -1,7 +1,8 @@
-"""snnsim verify: does an artefact spike as the network did?"""
+"""snnsim verify: does an artefact do what its network does?"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,33 +15,43 @@ RANDOM_SAMPLES, RANDOM_STEPS, RANDOM_SHARE = 20, 50, 0.02
 
 
 def verify(
-    artefact: Annotated[Path, typer.Argument(help="What export wrote, such as net.nir.")],
-    network: Annotated[Path, typer.Argument(help="The network file (.h5) that it was made from.")],
+    artefact: Annotated[Path, typer.Argument(help="What export wrote: net.nir, net.net, net.json or net.py.")],
+    against: Annotated[Path, typer.Option("--against", help="The network file (.h5) that it was made from.")],
     data: Data = None,
     root: Root = None,
     option: Options = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Only so many samples; the classes take turns.")] = 100,
+    tools: Annotated[bool, typer.Option("--tools/--no-tools", help="Run it in all other tools that are installed.")] = True,
+    lava: Annotated[Path, typer.Option("--lava", help="The Python in which Lava is installed, such as that of "
+                                                      "`make peers-lava`.")] = Path(sys.executable),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")] = None,
 ) -> None:
-    """Run an artefact beside its network and compare every spike. Exit code 1 when one differs.
+    """Run an artefact beside its network, here and in the tools that read it, and compare every spike. Exit code 1 when one
+    differs.
 
-    Without --data the input is random events (seeded), so that any network can be checked.
+    Without --data the input is random events (seeded), so that any network can be checked. What is in whole numbers differs
+    from its network by what quantising costs: that is said, and is no error; it must spike in Lava as it does here.
 
-    Examples: `snnsim verify net.nir net.h5`, `snnsim verify net.nir net.h5 --data digits-events --limit 50`
+    Examples: `snnsim verify net.nir --against net.h5`, `snnsim verify net.json --against net.h5 --data digits-events`
     """
     if (root is not None or option) and data is None:
         raise typer.BadParameter(f"{'--root' if root is not None else '--option'} belongs to --data: give both, or none")
-    from snnsim import hardware
+    from snnsim.interop import prove
     from snnsim.network_file import load_network
 
-    net = load_network(network)
+    net = load_network(against)
     samples = _random(net) if data is None else of_set(data, root, limit, option)
-    report = hardware.verify(artefact, net, samples)
+    labels = None if data is None else [s.label for s in samples]
+    proof = prove(artefact, net, samples, labels, tools=tools, lava=lava)
+    if html is not None:
+        from snnsim.report.proof import write_proof
+        write_proof(html, proof, "random events" if data is None else data)
     if as_json:
-        dump(report.to_dict())
+        dump(proof.to_dict())
     else:
-        _print(report, "random events" if data is None else data)
-    if not report.exact:
+        _print(proof, "random events" if data is None else data)
+    if not proof.exact:
         raise typer.Exit(1)
 
 
@@ -52,16 +63,40 @@ def _random(net: Any) -> Any:
     return (np.random.default_rng(0).random((steps, RANDOM_SAMPLES, *net.input.shape)) < RANDOM_SHARE).astype(net.dtype)
 
 
-def _print(report: Any, inputs: str) -> None:
-    table(("population", ">spikes of the network", ">of the artefact", ">equal", ">missing", ">extra", ">share"),
-          [(x.name, f"{x.expected:,}", f"{x.found:,}", f"{x.equal:,}", f"{x.missing:,}", f"{x.extra:,}", f"{x.share:.4%}")
-           for x in report.layers], f"{report.artefact} on {report.samples} samples of {inputs}, run in {report.ran_in}")
-    say(f"predictions equal: {report.predictions_equal} of {report.samples}; scores within {report.score_difference:.1e}")
+def _print(proof: Any, inputs: str) -> None:
+    title = f"{proof.artefact} on {proof.samples} samples of {inputs}"
+    if proof.quantised is not None:
+        _layers(proof.quantised.layers, f"{title}: the network in floats, and in whole numbers here")
+    for run in proof.runs:
+        if run.report is None:
+            say(f"{run.tool}: not run; {run.why}", "yellow")
+            continue
+        _layers(run.report.layers, f"{title}, run in {run.tool}")
+        _differences(run.report)
+    say(f"predictions equal: {proof.predictions_equal} of {proof.samples}"
+        + ("" if proof.before is None else f"; accuracy {proof.before:.1%} before, {proof.after:.1%} after"))
+    for text in proof.notes:
+        say(f"note: {text}", "dim")
+    ran = [r.tool for r in proof.runs if r.report is not None]
+    if not ran:
+        say("nothing ran it but our executor", "yellow")
+    else:
+        said = f"exact: every spike is equal in {', '.join(ran)}" if proof.exact else "NOT equal"
+        say(said, "green" if proof.exact else "red")
+
+
+def _differences(report: Any) -> None:
+    if hasattr(report, "states"):
+        say(f"{report.states_equal:,} of {report.states:,} values of u and v equal")
+        if report.divergence is not None:
+            say(f"the first difference: {report.divergence}")
+        return
     if report.divergences:
         ties = sum(d.tie for d in report.divergences)
         say(f"{len(report.divergences)} samples diverge, {ties} of them at a tie; the first: {report.divergences[0]}")
-    for text in report.lossy:
-        say(f"lossy: {text}", "yellow")
-    for text in report.kept:
-        say(f"only for snnsim: {text}", "dim")
-    say("exact: every spike is equal" if report.exact else "NOT equal", "green" if report.exact else "red")
+
+
+def _layers(layers: Any, title: str) -> None:
+    table(("population", ">spikes of the network", ">of the artefact", ">equal", ">missing", ">extra", ">share"),
+          [(x.name, f"{x.expected:,}", f"{x.found:,}", f"{x.equal:,}", f"{x.missing:,}", f"{x.extra:,}", f"{x.share:.4%}")
+           for x in layers], title)

@@ -3,6 +3,7 @@
 from snnsim.interop.lava_tools import INSTALL_LAVA, LavaReport, run_lava, verify_lava
 from snnsim.interop.nir_child import MISSING
 from snnsim.interop.nir_tools import INSTALL, TOOLS, run_nir, run_nirs, verify_nir
+from snnsim.interop.proof import Proof, Quantised, Run, prove
 
-__all__ = ["INSTALL", "INSTALL_LAVA", "MISSING", "TOOLS", "LavaReport", "run_lava", "run_nir", "run_nirs", "verify_lava",
-           "verify_nir"]
+__all__ = ["INSTALL", "INSTALL_LAVA", "MISSING", "TOOLS", "LavaReport", "Proof", "Quantised", "Run", "prove", "run_lava",
+           "run_nir", "run_nirs", "verify_lava", "verify_nir"]

@@ -62,9 +62,7 @@ def write_report(path: str | os.PathLike[str], *, network: Network, samples: Eve
     """
     jinja2 = needs()
     done = simulation or simulate(network, samples)
-    template = (resources.files("snnsim") / "templates" / "report.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(template).render(
+    page = template(jinja2, "report.html").render(
         title=title, summary=summary, headlines=_headlines(done, network, history, match),
         sections=_sections(network, samples, done, history, match), match=match, export=export, notes=network.notes,
         commands=list(commands), facts=[*facts, *_facts(done)], layers=_layers(network, done),
@@ -83,6 +81,14 @@ def needs() -> Any:
     except ImportError as e:
         raise ImportError(f'{e.name} is missing: pip install "snnsim[plot]"', name=e.name) from None
     return jinja2
+
+
+def template(jinja2: Any, name: str) -> Any:
+    """One of our templates, with the style that all share."""
+    folder = resources.files("snnsim") / "templates"
+    loader = jinja2.DictLoader({n: (folder / n).read_text(encoding="utf-8") for n in (name, "style.css")})
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+                              lstrip_blocks=True).get_template(name)
 
 
 def _headlines(done: Simulation, network: Network, history: History | None, match: MatchReport | None) -> list[Headline]:

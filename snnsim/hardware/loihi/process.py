@@ -1,7 +1,7 @@
 """A network in whole numbers as a description: JSON with the structure and every constant, HDF5 with the arrays.
 
-The schema is ours, and it is versioned; docs/loihi.md has it. Two files: PATH and, beside it, its arrays with the ending .h5. The
-JSON holds the checksum of the arrays, so that halves of two exports are not taken for one.
+The schema is ours, and it is versioned; docs/loihi.md has it. Two files: PATH and, beside it, its arrays, PATH with the ending
+.arrays.h5. The JSON holds the checksum of the arrays, so that halves of two exports are not taken for one.
 """
 
 from __future__ import annotations
@@ -62,15 +62,16 @@ OPTIONS = {"Conv2d": ("stride", "padding"), "Sparse": ("shape",)}
 
 
 def write(model: IntegerNetwork, path: str | os.PathLike[str]) -> None:
-    """Write the description to `path`, such as net.json, and its arrays beside it, net.h5. The same model gives the same bytes.
+    """Write the description to `path`, such as net.json, and its arrays beside it, net.arrays.h5. The same model gives the
+    same bytes.
 
     Each file is replaced when the new one is complete. Errors: ValueError for a path that ends in .h5 itself, and for a report
     with numbers that are not finite; OSError.
     """
     target = Path(path)
-    arrays = target.with_suffix(".h5")
-    if arrays == target:
+    if target.suffix == ".h5":
         raise ValueError(f"path must not end in .h5, which its arrays do, got {os.fspath(path)!r}")
+    arrays = target.with_suffix(".arrays.h5")  # not net.h5, which is likely the network itself
     with replacing(arrays) as temporary:
         with h5py.File(temporary, "w", track_order=False) as file:
             described = _described(model, file)

@@ -15,7 +15,7 @@ SMALL = 127  # Lava's convolution holds kernel, stride and padding in signed byt
 
 
 def write(model: IntegerNetwork, path: str | os.PathLike[str]) -> None:
-    """Write the script to `path`, such as net.py, and beside it net.json and net.h5 (see `process.write`).
+    """Write the script to `path`, such as net.py, and beside it net.json and net.arrays.h5 (see `process.write`).
 
     `python net.py --counts counts.npz --out result.npz` then runs it with Lava's fixed-point processes on the CPU.
     Errors: ValueError for a path that does not end in .py, and for what Lava cannot hold; OSError.

@@ -1,0 +1,105 @@
+"""snnsim verify: artefacts of every kind, run here and in the tools there are, as text, JSON and a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.common import peer_python
+from snnsim.cli.app import app
+from snnsim.hardware import integer
+from snnsim.hardware.loihi import process
+from snnsim.interop import prove
+from snnsim.maps import Dense
+from snnsim.network import Network, Population, Projection, TimeBase
+from snnsim.network_file import save_network
+from snnsim.neurons import LIF
+from snnsim.report.proof import write_proof
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(3)
+    path = tmp_path_factory.mktemp("proof")
+    populations = (Population("in", (12,)), Population.of("hidden", 20, LIF(tau=6.0, reset="hard"), 1.0, np.float32),
+                   Population.of("out", 4, LIF(tau=8.0, reset="hard"), 1.0, np.float32))
+    projections = (Projection("in", "hidden", (Dense(rng.normal(0.2, 0.4, (20, 12)).astype("f")),)),
+                   Projection("hidden", "out", (Dense(rng.normal(0.1, 0.4, (4, 20)).astype("f")),)))
+    save_network(Network(populations, projections, TimeBase(steps=40)), path / "net.h5")
+    return path
+
+
+def snnsim(*arguments: Any, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.mark.parametrize(("to", "name"), [("nir", "net.nir"), ("netx", "net.net"), ("loihi", "net.json"), ("lava", "net.py")])
+def test_what_is_exported_is_verified(folder: Path, to: str, name: str) -> None:
+    said = snnsim("export", folder / "net.h5", folder / name, "--to", to)
+    assert to == "nir" or ("error of weights" in said and "in->hidden" in said)
+    page = folder / f"{to}.html"
+    found = json.loads(snnsim("verify", folder / name, "--against", folder / "net.h5", "--no-tools", "--json", "--html", page))
+    assert found["exact"] and found["samples"] == 20 and found["before"] is None
+    text = page.read_text(encoding="utf-8")
+    assert f"{name}, verified" in text and "hidden" in text and "http" not in text.replace("http-equiv", "")
+    if to == "nir":
+        assert [r["tool"] for r in found["runs"]] == ["snnsim"] and found["predictions_equal"] == 20
+    else:
+        shares = [x["share"] for x in found["quantised"]["layers"]]
+        assert min(shares) > 0.8 and not found["runs"]
+        said = snnsim("verify", folder / name, "--against", folder / "net.h5", "--no-tools")
+        assert "nothing ran it but our executor" in said
+
+
+def test_a_network_of_whole_numbers_stays_what_it_is(folder: Path) -> None:
+    from snnsim.network_file import load_network
+
+    whole = integer.quantize(load_network(folder / "net.h5")).network()
+    process.write(integer.quantize(whole), folder / "whole.json")
+    counts = np.random.default_rng(0).poisson(0.1, (40, 7, 12))
+    proof = prove(folder / "whole.json", whole, counts, [0] * 7, tools=False)
+    assert proof.quantised is not None and proof.quantised.exact
+    assert proof.predictions_equal == 7 and proof.before == proof.after
+
+
+def test_what_differs_is_said(folder: Path) -> None:
+    from snnsim.network_file import load_network
+
+    network = load_network(folder / "net.h5")
+    snnsim("export", folder / "net.h5", folder / "net2.nir")
+    other = Network(network.populations, (network.projections[0], Projection("hidden", "out", (Dense(
+        -np.asarray(network.projections[1].maps[0].arrays()["weight"])),))), network.time)
+    save_network(other, folder / "other.h5")
+    said = snnsim("verify", folder / "net2.nir", "--against", folder / "other.h5", "--no-tools", code=1)
+    assert "NOT equal" in said and "samples diverge" in said
+    proof = prove(folder / "net2.nir", other, np.ones((10, 2, 12), "f"), tools=False)
+    write_proof(folder / "differs.html", proof, "ones")
+    assert "Spikes differ." in (folder / "differs.html").read_text(encoding="utf-8")
+    smaller = Network(network.populations[:2], network.projections[:1], network.time)
+    snnsim("export", folder / "net.h5", folder / "net2.json", "--to", "loihi")
+    with pytest.raises(ValueError, match=r"net2\.json holds the populations .*: it is an export of another network"):
+        prove(folder / "net2.json", smaller, np.ones((10, 2, 12), "f"), tools=False)
+    assert "writes a file whose name ends in .json" in snnsim("export", folder / "net.h5", folder / "x.nir", "--to", "loihi",
+                                                              code=2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(peer_python("lava") is None, reason="Lava is not installed: make peers-lava")
+def test_every_tool_that_is_installed_runs_it(folder: Path) -> None:
+    lava = peer_python("lava")
+    for to, name in (("nir", "all.nir"), ("netx", "all.net"), ("loihi", "all.json")):
+        snnsim("export", folder / "net.h5", folder / name, "--to", to)
+        found = json.loads(snnsim("verify", folder / name, "--against", folder / "net.h5", "--lava", lava, "--json"))
+        ran = {r["tool"]: r["why"] for r in found["runs"] if r["report"] is None}
+        assert found["exact"] and not ran, ran
+        tools = ["snnsim", "snntorch", "spikingjelly", "norse"] if to == "nir" else ["lava"]
+        assert [r["tool"] for r in found["runs"]] == tools
