@@ -103,3 +103,15 @@ def test_every_tool_that_is_installed_runs_it(folder: Path) -> None:
         assert found["exact"] and not ran, ran
         tools = ["snnsim", "snntorch", "spikingjelly", "norse"] if to == "nir" else ["lava"]
         assert [r["tool"] for r in found["runs"]] == tools
+
+
+def test_what_a_file_has_lost_is_not_asked_of_other_tools(folder: Path) -> None:
+    from snnsim.network_file import load_network
+
+    network = load_network(folder / "net.h5")
+    soft = Population.of("out", 4, LIF(tau=8.0, reset="soft"), 1.0, np.float32)
+    save_network(Network((*network.populations[:2], soft), network.projections, network.time), folder / "soft.h5")
+    snnsim("export", folder / "soft.h5", folder / "soft.nir", "--allow-lossy")
+    said = snnsim("verify", folder / "soft.nir", "--against", folder / "soft.h5")
+    assert "snntorch: not run; the file is another network there" in said and "lossy: population 'out'" in said
+    assert "exact: every spike is equal in snnsim" in said

@@ -71,12 +71,13 @@ def _print(proof: Any, inputs: str) -> None:
         if run.report is None:
             say(f"{run.tool}: not run; {run.why}", "yellow")
             continue
-        _layers(run.report.layers, f"{title}, run in {run.tool}")
+        _layers(run.report.layers, f"{title}, run in {run.tool}",
+                "in our executor" if proof.quantised is not None else "spikes of the network")
         _differences(run.report)
     say(f"predictions equal: {proof.predictions_equal} of {proof.samples}"
         + ("" if proof.before is None else f"; accuracy {proof.before:.1%} before, {proof.after:.1%} after"))
     for text in proof.notes:
-        say(f"note: {text}", "dim")
+        say(text, "yellow" if text.startswith("lossy") else "dim")
     ran = [r.tool for r in proof.runs if r.report is not None]
     if not ran:
         say("nothing ran it but our executor", "yellow")
@@ -96,7 +97,7 @@ def _differences(report: Any) -> None:
         say(f"{len(report.divergences)} samples diverge, {ties} of them at a tie; the first: {report.divergences[0]}")
 
 
-def _layers(layers: Any, title: str) -> None:
-    table(("population", ">spikes of the network", ">of the artefact", ">equal", ">missing", ">extra", ">share"),
+def _layers(layers: Any, title: str, expected: str = "spikes of the network") -> None:
+    table(("population", f">{expected}", ">of the artefact", ">equal", ">missing", ">extra", ">share"),
           [(x.name, f"{x.expected:,}", f"{x.found:,}", f"{x.equal:,}", f"{x.missing:,}", f"{x.extra:,}", f"{x.share:.4%}")
            for x in layers], title)
