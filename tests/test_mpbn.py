@@ -471,3 +471,24 @@ def test_card2_fit_trains_and_the_engine_agrees() -> None:
     network = lower(net)
     for i in range(len(data)):
         assert engine.run(network, data[i].events).prediction == int(found.predictions[i])
+
+
+def test_once_it_is_settled_training_computes_what_evaluation_does() -> None:
+    torch.manual_seed(0)
+    layer = nn.MPBN(LIF(tau=5.0), 7, dt=1.0, settle_at=0.5)
+    x = torch.randn(20, 9, 7) + 0.5
+    for epoch in range(2):
+        layer.train().anneal(epoch, 4)
+        layer(x)
+        assert not layer.settled
+    kept = layer.running_mean.clone()
+    layer.anneal(2, 4)
+    x.requires_grad_()
+    out, (v,) = layer(x)
+    wanted, (end,) = layer.eval()(x)
+    assert torch.equal(out, wanted) and torch.equal(v, end) and torch.equal(kept, layer.running_mean) and bool(out.any())
+    found = torch.autograd.grad(out.sum() + v.sum(), [x, layer.weight, layer.bias])
+    same = torch.autograd.grad(wanted.sum() + end.sum(), [x, layer.weight, layer.bias])
+    assert all(torch.equal(a, b) and bool(a.any()) for a, b in zip(found, same, strict=True))
+    with pytest.raises(ValueError, match="settle_at must"):
+        nn.MPBN(LIF(), 7, settle_at=-1.0)

@@ -34,8 +34,11 @@ class MPBN(Neuron):
     neuron: one of one membrane, such as LIF or IF, with any leak and reset. features: C for x [T, B, C] or [T, B, C, H, W];
     with per="element" the neurons' whole shape, an int or (C, H, W). per: "channel", statistics over B, H and W; "element",
     over B alone, a norm for each neuron, which no weights could hold, and the fold turns into thresholds. gamma and beta
-    are the Parameters `weight` and `bias`, flat, [C] or [C H W]. momentum: None takes the plain mean of all steps seen. The
-    other options are those of `Neuron`; the surrogate is that of z - theta.
+    are the Parameters `weight` and `bias`, flat, [C] or [C H W]. momentum: None takes the plain mean of all steps seen; the
+    running statistics are those of the last 1 / momentum steps, so take one that reaches over whole recordings. settle_at: the
+    share of the epochs after which training, too, takes the running statistics, and moves them no more, so that the weights
+    learn what evaluation computes (ours; `fit` says so by `anneal`); 1 for never, as in the paper. The other options are those
+    of `Neuron`; the surrogate is that of z - theta.
 
     On the CPU, in one process, training is one fused loop over all steps, and so is evaluation anywhere; training on CUDA,
     with several processes, or where the values of a parameter differ within a channel goes step by step, in torch.
@@ -52,7 +55,7 @@ class MPBN(Neuron):
     num_batches_tracked: torch.Tensor
 
     def __init__(self, neuron: Spec, features: int | Sequence[int], *, per: Per = "channel", recursion: Recursion = "raw",
-                 momentum: float | None = 0.1, eps: float = 1e-5, **options: Any) -> None:
+                 momentum: float | None = 0.1, eps: float = 1e-5, settle_at: float = 1.0, **options: Any) -> None:
         super().__init__(neuron, **options)
         threshold_of(self.rule)
         one_of("per", per, ("channel", "element"))
@@ -67,6 +70,7 @@ class MPBN(Neuron):
             if momentum > 1.0:
                 raise ValueError(f"momentum must lie from 0 to 1, or be None, got {momentum!r}")
         finite("eps", eps, above=0.0)
+        self.settle_at, self.settled = float(finite("settle_at", settle_at, at_least=0.0)), False
         self.per, self.recursion, self.momentum, self.eps = per, recursion, momentum, eps
         size = math.prod(self.features)  # flat, so that who decays weights by their dimensions leaves a norm alone
         self.weight, self.bias = torch.nn.Parameter(torch.ones(size)), torch.nn.Parameter(torch.zeros(size))
@@ -80,6 +84,11 @@ class MPBN(Neuron):
         values = zip(NORM, (self.running_mean.double(), scale, self.bias.double()), strict=True)
         shape = (*self.features, *[1] * (dimensions - len(self.features)))
         return {name: value.view(shape) for name, value in values}
+
+    def anneal(self, epoch: int, epochs: int) -> None:
+        """Tell the layer how far the training is, as `fit` does before each epoch."""
+        super().anneal(epoch, epochs)
+        self.settled = epoch >= self.settle_at * epochs
 
     def fold(self, dtype: Any, dimensions: int | None = None) -> Fixed:
         """The neuron that decides in this dtype (NumPy's) as this layer does in evaluation, with thresholds and no norm.
@@ -117,7 +126,7 @@ class MPBN(Neuron):
     def run(self, inputs: tuple[torch.Tensor, ...], state: Any, parameters: list[torch.Tensor], cost: Any = None) -> tuple[
             torch.Tensor, tuple[torch.Tensor, ...]]:
         (given,), (start,) = inputs, state
-        if not self.training:  # the plain loop of the rule whose norm is fixed: the folded one decides alike
+        if not self.training or self.settled:  # the plain loop of the rule whose norm is fixed: the folded one decides alike
             kind = cuda.Loop if given.is_cuda else Loop
             loop = kind(normed(self.rule, self.recursion), self.surrogate.slope, self.surrogate.width, self.detach_reset)
             return over_time(loop, inputs, state, [*parameters, *self._fixed_norm(start)])
@@ -134,7 +143,7 @@ class MPBN(Neuron):
     def eager(self, inputs: Sequence[torch.Tensor], state: Any, parameters: Sequence[torch.Tensor], **options: Any) -> tuple[
             torch.Tensor, tuple[torch.Tensor, ...]]:
         (given,), (start,) = inputs, state
-        if self.training:
+        if self.training and not self.settled:
             out, end, *_ = self._stepwise(given, start, parameters, **options)
             return out, (end,)
         out, after = eager(normed(self.rule, self.recursion), self.surrogate.slope, [given.to(start.dtype)], state,

@@ -52,8 +52,8 @@ def _shape(value: Any) -> Any:
 
 
 def _mpbn(features: int | list[int], per: Any = "channel", recursion: Any = "raw", momentum: float | None = 0.1,
-          eps: float = 1e-5, **values: Any) -> nn.MPBN:
-    norm = partial(nn.MPBN, per=per, recursion=recursion, momentum=momentum, eps=eps)
+          eps: float = 1e-5, settle_at: float = 1.0, **values: Any) -> nn.MPBN:
+    norm = partial(nn.MPBN, per=per, recursion=recursion, momentum=momentum, eps=eps, settle_at=settle_at)
     return _layer(norm, features, **values)  # type: ignore[no-any-return]
 
 
