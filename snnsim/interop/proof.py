@@ -93,7 +93,7 @@ def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: 
         return _loihi(path, network, events, labels, tools, lava)
     report = verify(path, network, samples)
     runs = [Run("snnsim", report)]
-    counts = _counts(network, events)
+    counts = counts_of(network, events)
     for tool in TOOLS if tools else ():
         if report.lossy:  # which only our own reader restores
             runs.append(Run(tool, None, "the file is another network there, as it says under lossy"))
@@ -111,7 +111,7 @@ def _loihi(path: str | os.PathLike[str], network: Network, events: Any, labels: 
     held = {p.name: p.shape for p in model.populations}
     if shapes != held:
         raise ValueError(f"{path} holds the populations {held}, the network has {shapes}: it is an export of another network")
-    counts = _counts(network, events).astype(np.int64)
+    counts = counts_of(network, events).astype(np.int64)
     ours, theirs = integer.run(model, counts), engine.run(network, events)
     late, steps = latencies(network), len(counts)
     expected = {n: theirs.spikes[n].dense() for n in ours.spikes}
@@ -141,7 +141,7 @@ def _run(tool: str, verified: Callable[[], Report]) -> Run:
         return Run(tool, None, str(e))
 
 
-def _counts(network: Network, events: Any) -> Array:
+def counts_of(network: Network, events: Any) -> Array:
     """Events as counts [T, B, *input]."""
     rows = rows_of(events, network.input.shape, network.time, np.dtype(np.float32))
     counts = np.zeros((rows.steps * rows.batch, network.input.size), np.float32)
