@@ -44,9 +44,10 @@ class Joined:
 def adding(dataset: EventDataset, size: int, *, length: float = 1000.0, base: int = 10, seed: int = 0) -> EventDataset:
     """`size` pairs of recordings, drawn with replacement; the label is (first label mod base) + (second label mod base).
 
-    length: ms that each of the two gets, at least 0.001; their later events are left out. base: labels count modulo it, so that the twenty
-    classes of SHD, ten digits in two languages, become their digits, and the sums 0 .. 18; with fewer classes there are fewer
-    sums. Nothing is copied: a recording is joined when it is asked for. Draw train and test sets from sets that are apart.
+    length: ms that each of the two gets, at least 0.001; their later events are left out. base: labels count modulo it, so that
+    the twenty classes of SHD, ten digits in two languages, become their digits, and the sums 0 .. 18; with fewer classes there
+    are fewer sums. Nothing is copied: a recording is joined when it is asked for. Draw train and test sets from sets that are
+    apart.
 
     Errors: ValueError that names the argument, and for an empty data set.
     """

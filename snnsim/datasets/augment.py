@@ -28,7 +28,8 @@ class Augment:
     again. elastic: the picture is bent as well, before it is moved as a whole: knots, every 8 pixels right and down, are
     displaced by up to so many pixels right or left, and up or down, each on its own, and what lies between by the bilinear
     mean of the four around it. The kind of distortion is that of Simard, Steinkraus, Platt, ICDAR (2003), who blur a field
-    of a displacement for each pixel; the knots are ours. For a cochlea, whose columns are channels, shift and scale are another voice and stretch another pace.
+    of a displacement for each pixel; the knots are ours. For a cochlea, whose columns are channels, shift and scale are another
+    voice and stretch another pace.
 
     Errors: ValueError that names the argument.
     """
@@ -92,7 +93,8 @@ def _between(values: NDArray[np.float64], row: int, column: int, below: float, r
 
 @jit(nogil=True)
 def _move(events: Events, times: NDArray[np.int64], order: NDArray[np.int64], kept: NDArray[np.bool_],
-          bent: NDArray[np.float64], matrix: NDArray[np.float64], right: int, down: int, height: int, width: int, out: Events) -> int:
+          bent: NDArray[np.float64], matrix: NDArray[np.float64], right: int, down: int, height: int, width: int,
+          out: Events) -> int:
     middle_x, middle_y = 0.5 * (width - 1), 0.5 * (height - 1)
     a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
     count = 0

@@ -24,9 +24,9 @@ def load(name: str, root: Root = None, seed: int = 0, **options: Any) -> Pair:
     "digits-events": scikit-learn's handwritten digits seen by a simulated event camera; needs no files.
     "nmnist": N-MNIST, unpacked in the folder `root`. option: stabilised, whether the camera's motion is undone.
     "spoken-digits": spoken digits through a cochlea; `root` is an .npz or a folder, see `spoken_digits`. options: speaker,
-    who is left out for the test, voices, whether the cochlea adapts to each speaker, and what `Cochlea` takes, such as channels.
-    seed: of what is random about the set: the camera and the split of digits-events, the hair cells of the cochlea; N-MNIST
-    has nothing random.
+    who is left out for the test, voices, whether the cochlea adapts to each speaker, and what `Cochlea` takes, such as
+    channels. seed: of what is random about the set: the camera and the split of digits-events, the hair cells of the cochlea;
+    N-MNIST has nothing random.
 
     Errors: ValueError for an unknown name or option, or a root that is missing or not needed; what the set's reader raises.
     """

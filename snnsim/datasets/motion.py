@@ -144,6 +144,7 @@ def _peak(product: NDArray[np.complex128], size: tuple[int, ...], most: int) -> 
     fine = np.zeros((8 * size[0], 4 * size[1] + 1), np.complex128)
     half = rows // 2
     fine[:half, :columns], fine[-half:, :columns] = product[:half], product[-half:]
-    near = np.roll(np.fft.irfft2(fine, (8 * size[0], 8 * size[1])), (8 * most, 8 * most), (0, 1))[:16 * most + 1, :16 * most + 1]
+    cross = np.fft.irfft2(fine, (8 * size[0], 8 * size[1]))
+    near = np.roll(cross, (8 * most, 8 * most), (0, 1))[:16 * most + 1, :16 * most + 1]
     row, column = np.unravel_index(near.argmax(), near.shape)
     return float(column) / 8.0 - most, float(row) / 8.0 - most

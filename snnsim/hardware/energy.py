@@ -86,8 +86,8 @@ class Estimate:
 
 @dataclass(frozen=True)
 class EnergyReport:
-    """events: synaptic events a sample, of each projection. macs: multiplications of the ANN of equal shape. latency: ms a sample on
-    Loihi 1, with what it rests on."""
+    """events: synaptic events a sample, of each projection. macs: multiplications of the ANN of equal shape. latency: ms a
+    sample on Loihi 1, with what it rests on."""
 
     steps: int
     rates: Dictionary[str, float]
@@ -141,9 +141,11 @@ def of_activity(model: IntegerNetwork, activity: Activity, mapping: Mapping | No
               for q in model.projections]
     macs = sum(multiplications(q, model.population(q.source).shape) for q in model.projections)
     latency, why = _time(model, activity, mapping)
-    estimates = (_ann(model, macs), _bitwise(model, macs), _snn(model, activity, events), _loihi(model, activity, events, mapping))
+    estimates = (_ann(model, macs), _bitwise(model, macs), _snn(model, activity, events),
+                 _loihi(model, activity, events, mapping))
     return EnergyReport(activity.steps, {n: activity.rate(n) for n in activity.counts},
-                        tuple((q.name, n) for q, n in zip(model.projections, events, strict=True)), macs, estimates, latency, why)
+                        tuple((q.name, n) for q, n in zip(model.projections, events, strict=True)), macs, estimates,
+                        latency, why)
 
 
 def multiplications(q: IntegerProjection, shape: tuple[int, ...]) -> int:
@@ -185,7 +187,8 @@ def _bitwise(model: IntegerNetwork, macs: int) -> Estimate:
     low, high = sorted(_accesses(model, macs))
     compute = macs * bits * ones * E_AC
     scale = E_MEM * bits / WORD
-    return Estimate(f"ANN of {bits} bits, 45 nm", {"compute": Range(compute, compute), "memory": Range(low * scale, high * scale)}, (
+    terms = {"compute": Range(compute, compute), "memory": Range(low * scale, high * scale)}
+    return Estimate(f"ANN of {bits} bits, 45 nm", terms, (
         f"as above, bit by bit over the weights: {ones:.2f} of their bits are 1", ANN_ACCESSES))
 
 

@@ -129,8 +129,9 @@ def bound_threshold(a: float, v: float, decay: float, rho: float, theta: float, 
 SOURCE = "our reading of the unit of Shen et al., arXiv:2312.07625 (2023), whose equations were not seen"
 MODES = {"current": "h = decay v + x (1 + eta (2 A - 1));  s = [h >= theta]", "threshold": "h = decay v + x;  "
          "s = [h >= theta (1 - eta A)]", "leak": "h = clip(decay + (1 - decay) eta A) v + x;  s = [h >= theta]"}
-CHARGES: dict[str, dict[str, Callable[..., Two]]] = {"own": {"current": charge_current, "threshold": charge, "leak": charge_leak},
-           "territory": {"current": shared_current, "threshold": shared, "leak": shared_leak}}
+CHARGES: dict[str, dict[str, Callable[..., Two]]] = {
+    "own": {"current": charge_current, "threshold": charge, "leak": charge_leak},
+    "territory": {"current": shared_current, "threshold": shared, "leak": shared_leak}}
 RESETS: dict[str, dict[tuple[str, bool], Callable[..., Two]]] = {
     "own": {("soft", False): soft, ("soft", True): soft_threshold, ("hard", False): hard, ("hard", True): hard},
     "territory": {("soft", False): shared_soft, ("soft", True): shared_soft_threshold, ("hard", False): shared_hard,

@@ -54,7 +54,7 @@ def _shrinks(rule: Rule) -> bool:
     """Whether a step without input leaves a membrane that is decay v, with decay from 0 to 1, or v itself."""
     v = named(rule.states[0])
     after = call(rule.charge, v, const(0.0), *map(named, rule.parameters))[0]
-    return after is v or after.op == "mul" and {v.name, *rule.unit} >= {a.name for a in after.args} and v in after.args
+    return after is v or (after.op == "mul" and {v.name, *rule.unit} >= {a.name for a in after.args} and v in after.args)
 
 
 def fold(rule: Rule, parameters: Mapping[str, ArrayLike], dtype: DTypeLike) -> Fixed:

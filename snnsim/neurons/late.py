@@ -128,7 +128,8 @@ LEAKY = {
                       equation=f"h = [v <= theta] (decay v + x);  {FIRES};  v = h"),
     "soft": Rule("leaky_soft", charge_twice, margin_twice, soft_twice, leap_twice, bound_twice, unit=ONE,
                  equation=f"r = [v > theta];  h = decay v + x - r theta;  {FIRES};  v = h - (s - r) theta"),
-    "hard": Rule("leaky_hard", charge, margin, hard, leap, bound, unit=ONE, equation=f"h = decay v + x;  {FIRES};  v = h (1 - s)"),
+    "hard": Rule("leaky_hard", charge, margin, hard, leap, bound, unit=ONE,
+                 equation=f"h = decay v + x;  {FIRES};  v = h (1 - s)"),
     "none": Rule("leaky_none", charge, margin, stay, leap, bound, unit=ONE, equation=f"h = decay v + x;  {FIRES};  v = h")}
 SYNAPTIC = {
     "late_soft": Rule("synaptic_late_soft", cuba_late, cuba_margin, cuba_stay, bound=cuba.bound, unit=TWO,

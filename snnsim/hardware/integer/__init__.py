@@ -6,5 +6,5 @@ from snnsim.hardware.integer.faults import KINDS, Faults, Ranges, profile, run_f
 from snnsim.hardware.integer.model import IntegerNetwork, IntegerPopulation, IntegerProjection, truncated
 from snnsim.hardware.integer.quantize import quantize
 
-__all__ = ["KINDS", "Faults", "IntegerNetwork", "IntegerPopulation", "IntegerProjection", "IntegerResult", "Ranges", "calibrate",
-           "profile", "quantize", "run", "run_faulty", "truncated"]
+__all__ = ["KINDS", "Faults", "IntegerNetwork", "IntegerPopulation", "IntegerProjection", "IntegerResult", "Ranges",
+           "calibrate", "profile", "quantize", "run", "run_faulty", "truncated"]

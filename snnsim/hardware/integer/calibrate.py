@@ -1,4 +1,5 @@
-"""Scales and thresholds of an integer network from samples: nothing leaves its bits, and neurons fire as often as they should."""
+"""Scales and thresholds of an integer network from samples: nothing leaves its bits, and neurons fire as often as they
+should."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ class IntegerResult:
     prediction: int64 [B], or an int for one sample given alone. scores: int64 [B, outputs], the sum of the output's v over the
     steps, or its spikes. spikes: by population, uint8 [T, B, *population]; none are kept with spikes=False. u, v: by population
     named in `record`, after each step, int32 [T, B, *population]. rates: by population, spikes a neuron and step. counts: by
-    population, the input with them, spikes of each neuron over all steps, int64 [B, *population]. steps: T. overflows: by population,
-    how often the sum of what arrived passed its bits, u wrapped, and v stopped at its end.
+    population, the input with them, spikes of each neuron over all steps, int64 [B, *population]. steps: T. overflows: by
+    population, how often the sum of what arrived passed its bits, u wrapped, and v stopped at its end.
     """
 
     prediction: Any
@@ -53,8 +53,8 @@ def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), ove
     """Run an integer network on one sample or many; the events are those that `engine.run` takes, with whole counts.
 
     record: populations whose u and v are kept. spikes: keep them. overflow: "count" the sums, currents and membranes that leave
-    their bits, which wrap or stop as the hardware's do, or "raise" OverflowError that names the first. threads: by default one a
-    core.
+    their bits, which wrap or stop as the hardware's do, or "raise" OverflowError that names the first. threads: by default one
+    a core.
 
     Errors: ValueError that names the argument, and OverflowError.
     """
@@ -64,8 +64,8 @@ def run(network: IntegerNetwork, events: Any, *, record: Sequence[str] = (), ove
     one = prepared(network, events, record, spikes)
 
     def work(start: int, stop: int) -> None:
-        run_samples(one.plan, one.rows.indptr, one.rows.index, one.values, one.rows.steps, one.rows.batch, start, stop, one.steps,
-                    network.readout == "count", one.kept)
+        run_samples(one.plan, one.rows.indptr, one.rows.index, one.values, one.rows.steps, one.rows.batch, start, stop,
+                    one.steps, network.readout == "count", one.kept)
 
     in_parts(work, one.rows.batch, threads)
     if overflow == "raise" and one.kept.found.any():

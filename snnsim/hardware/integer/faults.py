@@ -82,7 +82,8 @@ def run_faulty(network: IntegerNetwork, events: Any, faults: Faults, ranges: Ran
                threads: int | None = None, spikes: bool = False) -> tuple[IntegerResult, dict[str, int]]:
     """A run with faults, and how many bits flipped, by kind. ranges: what bounds sums, u and v.
 
-    Without a fault and without ranges it is `run`, bit for bit. Errors: ValueError, as `run`, and for ranges of another network.
+    Without a fault and without ranges it is `run`, bit for bit. Errors: ValueError, as `run`, and for ranges of another
+    network.
     """
     one = prepared(network, events, spikes=spikes)
     neurons = int(one.plan.first[-1])
@@ -101,9 +102,9 @@ def _all(network: IntegerNetwork, one: Any, faults: Faults, bounds: Array, mode:
     flips = np.zeros((one.rows.batch, len(KINDS)), np.int64)
 
     def work(start: int, stop: int) -> None:
-        run_faulty_samples(one.plan, bits, one.rows.indptr, one.rows.index, one.values, one.rows.steps, one.rows.batch, start, stop,
-                    one.steps, network.readout == "count", float(faults.rate), asked, int(faults.seed), bounds, mode, flips,
-                    one.kept)
+        run_faulty_samples(one.plan, bits, one.rows.indptr, one.rows.index, one.values, one.rows.steps, one.rows.batch, start,
+                           stop, one.steps, network.readout == "count", float(faults.rate), asked, int(faults.seed), bounds,
+                           mode, flips, one.kept)
 
     in_parts(work, one.rows.batch, threads)
     return flips

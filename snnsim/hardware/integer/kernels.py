@@ -122,8 +122,8 @@ def _step(plan: Plan, p: int, t: int, x: Array, all_u: Array, all_v: Array, all_
 
 
 @numba.njit(nogil=True, cache=True)
-def run_samples(plan: Plan, indptr: Array, index: Array, counts: Array, given: int, batch: int, start: int, stop: int, steps: int,
-         counted: bool, kept: Kept) -> None:  # pragma: no cover - compiled
+def run_samples(plan: Plan, indptr: Array, index: Array, counts: Array, given: int, batch: int, start: int, stop: int,
+                steps: int, counted: bool, kept: Kept) -> None:  # pragma: no cover - compiled
     neurons = plan.first[-1]
     u, v, x = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
     ring, fired = np.zeros(plan.ring[-1], np.int64), np.zeros(neurons, np.uint8)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse
 from snnsim.network import Network, Population, Projection, TimeBase
-from snnsim.neurons.loihi import ALIGN, RANGE, LoihiLIF, whole_each
+from snnsim.neurons.loihi import ALIGN, LoihiLIF, whole_each
 from snnsim.rule import finite, one_of
 
 Integers = NDArray[np.int64]
@@ -151,7 +151,7 @@ class IntegerNetwork:
 
     populations: tuple[IntegerPopulation, ...]
     projections: tuple[IntegerProjection, ...]
-    time: TimeBase = TimeBase()
+    time: TimeBase = field(default_factory=TimeBase)
     output: str = ""
     readout: Literal["membrane", "count"] = "count"
     latency: int = 0
@@ -182,8 +182,8 @@ class IntegerNetwork:
         and no exponent is negative. ValueError for a negative exponent, whose shift rounds a sum that a map does not know."""
         for q in self.projections:
             if q.exponent < 0:
-                raise ValueError(f"projection {q.name} has exponent {q.exponent}, whose shift rounds the sum of a step, which a "
-                                 "network of floats does not: run it in whole numbers")
+                raise ValueError(f"projection {q.name} has exponent {q.exponent}, whose shift rounds the sum of a step, which "
+                                 "a network of floats does not: run it in whole numbers")
         return self._floats()
 
     def _floats(self) -> Network:

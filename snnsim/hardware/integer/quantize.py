@@ -5,9 +5,9 @@ v of a population is multiplied by S, so that theta becomes 64 vth, and weights 
     mantissa = [S w / (64 2**exponent)]      vth = [(S theta - 1) / 64]      bias = [S b / 2**bias_exponent]
     dv = [4096 (1 - decay)]                  du = [4096 (1 - keep)] - 1
 
-S is free, as only its ratio to the weights counts: of 32 values within a factor of 2 the one with the least squared error of the
-weights is taken, then the largest power of two that leaves room for v. Thresholds of single neurons go into their weights, as
-the neurons of a group share one. The method is our own.
+S is free, as only its ratio to the weights counts: of 32 values within a factor of 2 the one with the least squared error of
+the weights is taken, then the largest power of two that leaves room for v. Thresholds of single neurons go into their weights,
+as the neurons of a group share one. The method is our own.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def quantize(network: Network, target: str = "loihi2", *, bits: int = 8, lower: 
              thresholds: Mapping[str, float] | None = None) -> IntegerNetwork:
     """The network in whole numbers, for hardware of this kind.
 
-    target: "loihi2", or "netx" with the exponents that lava-dl's file has, which are 0. bits: of a weight, 2 .. 8. lower: by population, powers of two by which its numbers are to be smaller than
-    they could be; thresholds: by population, a factor. `calibrate` finds both. A network of `LoihiLIF` with whole weights,
-    such as one that was trained so, is taken as it is.
+    target: "loihi2", or "netx" with the exponents that lava-dl's file has, which are 0. bits: of a weight, 2 .. 8. lower: by
+    population, powers of two by which its numbers are to be smaller than they could be; thresholds: by population, a factor.
+    `calibrate` finds both. A network of `LoihiLIF` with whole weights, such as one that was trained so, is taken as it is.
 
     `IntegerNetwork.report` says what changed: by projection the relative error of the weights (root of mean squares), the
     shares of them that were clipped and that became 0; by population the largest errors of decays (absolute), of biases and of
@@ -121,7 +121,8 @@ def _layer(network: Network, p: Population, late: Mapping[str, int]) -> Layer:
     for source, m, _ in maps:
         if not m.arrays()["weight"].any():
             raise ValueError(f"projection {source}->{p.name} has no weight that is not 0: leave it out")
-    bias = sum((np.broadcast_to(np.asarray(q.bias, np.float64), p.shape) for q in into if q.bias is not None), np.zeros(p.shape))
+    bias = sum((np.broadcast_to(np.asarray(q.bias, np.float64), p.shape) for q in into if q.bias is not None),
+               np.zeros(p.shape))
     if p.rule.name.startswith("loihi"):
         if bias.any():
             raise ValueError(f"{where}: a projection brings a bias, which Loihi's neurons hold themselves: LoihiLIF(bias=)")
@@ -133,7 +134,8 @@ def _layer(network: Network, p: Population, late: Mapping[str, int]) -> Layer:
     if bias.any() and keep.any():
         bias = bias / (1.0 - np.broadcast_to(keep, p.shape))
         notes = (f"{where}: its bias charges the membrane, not the current: equal once the current has settled",)
-    errors = {"decay_error": float(np.abs(1.0 - dv / ONE - decay).max()), "keep_error": float(np.abs(1.0 - (du + 1) / ONE - keep).max())}
+    errors = {"decay_error": float(np.abs(1.0 - dv / ONE - decay).max()),
+              "keep_error": float(np.abs(1.0 - (du + 1) / ONE - keep).max())}
     reset, theta = RESETS[p.rule.name], given.get("theta", np.zeros(()))
     if reset == "none":
         return Layer(p.name, p.shape, reset, du, dv, 0.0, tuple(maps), bias, errors, notes)
@@ -204,7 +206,8 @@ def _scaled(layer: Layer, bits: int, lower: int) -> tuple[float, float]:
 
     def power(scale: float) -> int:
         """The largest for which v has room, and biases need no exponent above 6."""
-        room = min(ROOM / layer.theta if layer.theta else OPEN / largest, 2.0 ** (BIAS_BITS + 4) / biggest if biggest else np.inf)
+        room = min(ROOM / layer.theta if layer.theta else OPEN / largest,
+                   2.0 ** (BIAS_BITS + 4) / biggest if biggest else np.inf)
         return min(LARGEST_EXPONENT, max(0, math.floor(math.log2(room / scale)) - lower))
 
     def error(clip: float) -> float:
@@ -226,8 +229,8 @@ def _projection(layer: Layer, source: str, m: Map, delay: int, scale: float, bit
     unit = ALIGN * 2.0**exponent / scale
     kept = _mantissas(w, unit, bits)
     if not kept.any():
-        raise ValueError(f"projection {name}: all of its weights become 0 at {bits} bits, beside others into {layer.name!r} or a "
-                         f"threshold of {layer.theta:g}: use more bits, or scale the inputs of {layer.name!r} alike")
+        raise ValueError(f"projection {name}: all of its weights become 0 at {bits} bits, beside others into {layer.name!r} or "
+                         f"a threshold of {layer.theta:g}: use more bits, or scale the inputs of {layer.name!r} alike")
     low, high, step = _levels(w, bits)
     beyond = (w / unit > high + step / 2) | (w / unit < low - step / 2)
     report = {"bits": bits, "sign": _sign(w), "exponent": exponent, "error": math.sqrt(np.square(kept * unit - w).sum()
@@ -241,8 +244,8 @@ def _whole_exponent(name: str, w: Floats, bits: int) -> int:
     for exponent in range(LARGEST_EXPONENT + 1):
         if np.array_equal(_mantissas(w, ALIGN * 2.0**exponent, bits) * ALIGN * 2.0**exponent, w):
             return exponent
-    raise ValueError(f"projection {name}: weights into Loihi's neurons must be 64 * 2**exponent times mantissas of {bits} bits, "
-                     f"and no exponent in 0 .. {LARGEST_EXPONENT} makes them so")
+    raise ValueError(f"projection {name}: weights into Loihi's neurons must be 64 * 2**exponent times mantissas of {bits} "
+                     f"bits, and no exponent in 0 .. {LARGEST_EXPONENT} makes them so")
 
 
 def _population(layer: Layer, scale: float, factor: float) -> tuple[IntegerPopulation, dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""Reading of lava-dl's exchange file, its own as well as ours: what each layer holds, and as which whole numbers it will run."""
+"""Reading of lava-dl's exchange file, its own as well as ours: what each layer holds, and as which whole numbers it will
+run."""
 
 from __future__ import annotations
 
@@ -88,7 +89,8 @@ class _Layer:
         value = self.array(name).ravel()
         value = np.repeat(value, 2) if len(value) == 1 else value
         if len(value) != 2 or value.min() < low or value.max() > 127:
-            raise ValueError(f"{self.where}: {name} must be one or two whole numbers in {low} .. 127, got {value.tolist()!r:.60}")
+            raise ValueError(f"{self.where}: {name} must be one or two whole numbers in {low} .. 127, got "
+                             f"{value.tolist()!r:.60}")
         return int(value[0]), int(value[1])
 
     def shape(self) -> tuple[int, ...]:
@@ -105,8 +107,8 @@ def _layers(layers: list[_Layer], shape: tuple[int, ...] | None) -> tuple[list[I
     for layer in layers:
         if layer.type == "input":
             if layer.number or "neuron" in layer:
-                raise ValueError(f"{layer.where}: an input layer must come first and without neurons, which take their input as a "
-                                 "bias: no network here holds that")
+                raise ValueError(f"{layer.where}: an input layer must come first and without neurons, which take their input "
+                                 "as a bias: no network here holds that")
             found = layer.shape()
             at = found if len(found) == 3 else (int(np.prod(found)),)
             continue
@@ -114,7 +116,8 @@ def _layers(layers: list[_Layer], shape: tuple[int, ...] | None) -> tuple[list[I
             continue
         if layer.type not in ("dense", "dense_rec", "conv"):
             why = ", which lava-dl itself does not read" if layer.type in UNREADABLE else ""
-            raise ValueError(f"{layer.where} has type {layer.type!r}{why}: input, dense, dense_rec, conv and flatten can be read")
+            raise ValueError(f"{layer.where} has type {layer.type!r}{why}: input, dense, dense_rec, conv and flatten can be "
+                             "read")
         if not populations:
             if at is None and layer.type == "conv":
                 raise ValueError(f"{layer.where} is a convolution, and the file does not tell the shape of its input: give "
@@ -234,7 +237,8 @@ def _convolution(layer: _Layer, name: str, source: IntegerPopulation) -> tuple[I
     groups = layer.whole("groups", 1, 127)
     if weight.ndim != 4 or 0 in weight.shape or len(source.shape) != 3 or weight.shape[1] * groups != source.shape[0] or (
             len(weight) % groups):
-        raise ValueError(f"{layer.where}: weight has shape {weight.shape}, which does not fit {source.shape} in {groups} groups")
+        raise ValueError(f"{layer.where}: weight has shape {weight.shape}, which does not fit {source.shape} in {groups} "
+                         "groups")
     outputs, inputs, height, width = weight.shape
     if max(height, width) > 127:
         raise ValueError(f"{layer.where}: weight has a kernel of {height} x {width}, and 127 is the most that Lava holds")

@@ -95,8 +95,8 @@ def _chain(model: IntegerNetwork) -> list[Step]:
         steps.append(Step(model.population(at), onward[0], loops[0] if loops else None))
         left = [q for q in left if q is not onward[0] and q not in loops]
     if len(steps) != len(model.populations) - 1 or not steps or model.output != at:
-        raise ValueError(f"lava-dl's file holds a chain from the input to the output {model.output!r}: here it ends at {at!r} and "
-                         f"has {len(steps)} of {len(model.populations) - 1} populations")
+        raise ValueError(f"lava-dl's file holds a chain from the input to the output {model.output!r}: here it ends at {at!r} "
+                         f"and has {len(steps)} of {len(model.populations) - 1} populations")
     return steps
 
 
@@ -133,8 +133,8 @@ def _whole(q: IntegerProjection, weight: Array) -> NDArray[np.int64]:
     value = np.rint(weight).astype(np.int64)
     moved = value << max(0, q.exponent) >> max(0, -q.exponent)
     if np.any(moved << max(0, -q.exponent) != value << max(0, q.exponent)):
-        raise ValueError(f"projection {q.name} has the exponent {q.exponent}, with which its weights are not whole: lava-dl's file "
-                         "has no exponents")
+        raise ValueError(f"projection {q.name} has the exponent {q.exponent}, with which its weights are not whole: lava-dl's "
+                         "file has no exponents")
     return moved
 
 
@@ -171,8 +171,8 @@ def _kept(weight: NDArray[np.int64], where: str) -> None:
     try:
         found, shift = as_lava_dl(weight)
     except ValueError as e:
-        raise ValueError(f"weights of {where} cannot be kept by lava-dl's file: {e}; quantize(..., target='netx') makes some that "
-                         "can") from None
+        raise ValueError(f"weights of {where} cannot be kept by lava-dl's file: {e}; quantize(..., target='netx') makes some "
+                         "that can") from None
     if np.any(found != weight << shift):
         at = tuple(int(i) for i in np.argwhere(found != weight << shift)[0])
         raise ValueError(f"weights of {where} cannot be kept by lava-dl's file: it makes {found[at] / 2**shift:g} of the "
@@ -210,11 +210,13 @@ def _convolution(step: Step) -> dict[str, Any]:
     assert isinstance(q.map, Conv2d)
     if q.delay != 1 or step.loop is not None:
         what = f"a delay of {q.delay} steps" if q.delay != 1 else f"the loop {step.loop.name}"  # type: ignore[union-attr]
-        raise ValueError(f"projection {q.name} is a convolution with {what}: lava-dl's file holds neither delays nor loops there")
+        raise ValueError(f"projection {q.name} is a convolution with {what}: lava-dl's file holds neither delays nor loops "
+                         "there")
     weight = _whole(q, q.mantissas)
     outputs, inputs, height, width = weight.shape
     groups = 1
-    if 1 < outputs == inputs <= 127 and not np.any(weight[~np.eye(outputs, dtype=bool)]):  # a pool; lava's groups are signed bytes
+    # a pool; lava's groups are signed bytes
+    if 1 < outputs == inputs <= 127 and not np.any(weight[~np.eye(outputs, dtype=bool)]):
         groups, weight = outputs, weight[np.arange(outputs), np.arange(outputs)][:, None]
     if max(height, width, *q.map.stride, *q.map.padding) > 127:  # type: ignore[misc]
         raise ValueError(f"projection {q.name}: kernel, stride and padding must be at most 127 for Lava's convolution")

@@ -49,7 +49,8 @@ MEANING: dict[str, str] = {
                           "Sparse: by source, see indptr and targets",
     "projections.exponent": "a = sum << exponent, or sum >> -exponent, of what was sent in one step and arrives in one",
     "projections.bits": "of the mantissas, their sign among them",
-    "projections.sign": "mixed: -256 .. 255 in steps of 2**(9 - bits); exc: 0 .. 255 in steps of 2**(8 - bits); inh: less these",
+    "projections.sign": "mixed: -256 .. 255 in steps of 2**(9 - bits); exc: 0 .. 255 in steps of 2**(8 - bits); inh: less "
+                        "these",
     "projections.delay": "steps from spike to arrival, at least 1; delays: what each synapse adds, [outputs, inputs]",
     "latency": "steps by which a run is longer than its input",
     "readout": "membrane: argmax of the sum of the output's v over the steps; count: of its spikes",
@@ -57,7 +58,8 @@ MEANING: dict[str, str] = {
 }
 MAPS: dict[str, tuple[type[Map], dict[str, str]]] = {  # of a map: its arrays by their names here
     "Dense": (Dense, {"weight": "weight"}), "Delayed": (Delayed, {"weight": "weight", "delay": "delays"}),
-    "Conv2d": (Conv2d, {"weight": "weight"}), "Sparse": (Sparse, {"indptr": "indptr", "targets": "targets", "weight": "weight"})}
+    "Conv2d": (Conv2d, {"weight": "weight"}),
+    "Sparse": (Sparse, {"indptr": "indptr", "targets": "targets", "weight": "weight"})}
 OPTIONS = {"Conv2d": ("stride", "padding"), "Sparse": ("shape",)}
 
 
@@ -107,7 +109,8 @@ def _described(model: IntegerNetwork, file: h5py.File) -> dict[str, Any]:
         held = {here: _held(np.asarray(getattr(q.map, there)), file, f"projections/{i}/{here}")
                 for there, here in MAPS[kind][1].items()}
         projections.append({"source": q.source, "target": q.target, "map": kind, **options, **held,
-                            "precision": str(q.mantissas.dtype), "exponent": int(q.exponent), "bits": int(q.bits), "sign": q.sign,
+                            "precision": str(q.mantissas.dtype), "exponent": int(q.exponent), "bits": int(q.bits),
+                             "sign": q.sign,
                             "delay": int(q.delay)})
     return {"format": FORMAT, "schema": SCHEMA, "version": __version__, "constants": CONSTANTS, "meaning": MEANING,
             "time": asdict(model.time), "latency": int(model.latency), "output": model.output, "readout": model.readout,
@@ -185,7 +188,8 @@ def _network(d: dict[str, Any], file: h5py.File, path: Path) -> IntegerNetwork:
     for i, q in enumerate(d["projections"]):
         where = f"projections[{i}]"
         if q["map"] not in MAPS or q["precision"] not in ("float32", "float64"):
-            raise ValueError(f"{where}: map must be one of {', '.join(MAPS)} and precision float32 or float64, got {q['map']!r} "
+            raise ValueError(f"{where}: map must be one of {', '.join(MAPS)} and precision float32 or float64, got "
+                             f"{q['map']!r} "
                              f"and {q['precision']!r}")
         make, names = MAPS[q["map"]]
         held = {there: value(q, where, here) for there, here in names.items()}

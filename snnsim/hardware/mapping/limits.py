@@ -92,4 +92,5 @@ class LoihiLimits:
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """What `from_dict` takes."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {n: {"value": NONE if x.value is None else x.value, "source": x.source, "trust": x.trust} for n, x in found.items()}
+        return {n: {"value": NONE if x.value is None else x.value, "source": x.source, "trust": x.trust}
+                for n, x in found.items()}

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.hardware.integer.model import IntegerNetwork
 from snnsim.hardware.mapping.limits import LoihiLimits
 from snnsim.hardware.mapping.use import Counter, Part, Use
 

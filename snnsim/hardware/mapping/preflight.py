@@ -15,16 +15,16 @@ from snnsim.hardware.mapping.place import PER_CORE, Core, Misfit, exceeded, plac
 from snnsim.hardware.mapping.use import Counter
 from snnsim.maps import Conv2d, Delayed
 
-NO_PROMISE = ("A report under the limits and encodings that are stated, not a promise: only the maker's compiler knows whether a "
-              "network fits.")
+NO_PROMISE = ("A report under the limits and encodings that are stated, not a promise: only the maker's compiler knows whether "
+              "a network fits.")
 
 
 @dataclass(frozen=True, eq=False)
 class Mapping:
     """Where the neurons of a network lie, and what that uses.
 
-    cores: in order, those of a chip after another's. routes: by population, the cores that each neuron has synapses on. misfits:
-    what passes a limit, none where all fits. shared_kernels: a kernel is counted once a core.
+    cores: in order, those of a chip after another's. routes: by population, the cores that each neuron has synapses on.
+    misfits: what passes a limit, none where all fits. shared_kernels: a kernel is counted once a core.
     """
 
     cores: tuple[Core, ...]
@@ -50,8 +50,8 @@ class Mapping:
         return np.repeat([c for c, _ in parts], [p.stop - p.start for _, p in parts])
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """By population: its cores, neurons, synapses, and the most that one of its cores uses of each limit of a core, with what
-        filled them. Cores that populations share count for each."""
+        """By population: its cores, neurons, synapses, and the most that one of its cores uses of each limit of a core, with
+        what filled them. Cores that populations share count for each."""
         found: dict[str, dict[str, Any]] = {}
         for name in dict.fromkeys(p.population for c in self.cores for p in c.parts):
             mine = [c for c in self.cores if any(p.population == name for p in c.parts)]
@@ -73,7 +73,8 @@ class Mapping:
     def __str__(self) -> str:
         lines = [f"{_counted(len(self.cores), 'core')}, {_counted(self.chips, 'chip')}"]
         for name, row in self.rows().items():
-            lines.append(f"  {name}: {row['neurons']:,} neurons on {_counted(row['cores'], 'core')}; of a core at most " + ", ".join(
+            lines.append(f"  {name}: {row['neurons']:,} neurons on {_counted(row['cores'], 'core')}; of a core at most "
+                         + ", ".join(
                 f"{row[limit]:,} {limit}" for limit in PER_CORE)
                          + (f"; filled by {', '.join(row['filled_by'])}" if row["filled_by"] else ""))
         return "\n".join([*lines, *(f"does not fit: {m}" for m in self.misfits), NO_PROMISE])
@@ -83,11 +84,12 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def place(model: IntegerNetwork, limits: LoihiLimits | None = None, *, shared_kernels: bool = True, share: bool = True) -> Mapping:
+def place(model: IntegerNetwork, limits: LoihiLimits | None = None, *, shared_kernels: bool = True,
+          share: bool = True) -> Mapping:
     """Put the neurons of an integer network on cores, in the order of the populations, and check all limits.
 
-    shared_kernels: a convolution's kernel lies once on a core, else each of its synapses does. share: a core may hold neurons of
-    several populations. Nothing is refused: what does not fit is placed, and named in `misfits`.
+    shared_kernels: a convolution's kernel lies once on a core, else each of its synapses does. share: a core may hold neurons
+    of several populations. Nothing is refused: what does not fit is placed, and named in `misfits`.
     """
     limits = limits or LoihiLimits()
     counter = Counter(model, limits, shared_kernels)
@@ -102,8 +104,8 @@ def _of_populations(counter: Counter, limits: LoihiLimits) -> list[Misfit]:
     for p in counter.model.populations:
         into, out = int(counter.fan_in(p.name).max()), int(counter.fan_out[counter.first[p.name]:][:p.size].max())
         for name, needed, remedy in (("fan_in", into, f"{_fewer_inputs(counter, p)}, or split its inputs over two populations"),
-                                     ("fan_out", out, "prune its weights, give its targets smaller kernels or larger strides, or "
-                                                      "let two copies of it share its targets")):
+                                     ("fan_out", out, "prune its weights, give its targets smaller kernels or larger strides, "
+                                                      "or let two copies of it share its targets")):
             limit = getattr(limits, name)
             if not limit.allows(needed):
                 found.append(Misfit(p.name, name, needed, limit.value, remedy))
@@ -135,7 +137,8 @@ def _remedy(counter: Counter, p: IntegerPopulation, limit: str, neuron: int, all
         return (f"neuron {neuron} alone has synapses on so many cores: place its targets on fewer, with fewer bits or fewer "
                 "neurons")
     if limit == "input_axons":
-        return f"neuron {neuron} alone has so many sources: {_fewer_inputs(counter, p)}, or split its inputs over two populations"
+        return (f"neuron {neuron} alone has so many sources: {_fewer_inputs(counter, p)}, or split its inputs over two "
+                "populations")
     into = counter.into[p.name]
     ways = []
     for bits in range(max(q.projection.bits for q in into) - 1, 0, -1):
@@ -162,7 +165,8 @@ def _of_chips(limits: LoihiLimits, cores: tuple[Core, ...]) -> list[Misfit]:
     layer = max(dict.fromkeys(of), key=of.count)
     filled = sorted({f for c in cores if c.parts[0].population == layer for f in c.filled_by})
     means = {"neurons_per_core": "fewer channels or a larger stride", "synapse_bytes_per_core": "fewer bits, or pruned weights",
-             "input_axons": "larger strides, smaller kernels or fewer input channels", "output_axons": "smaller layers after it"}
+             "input_axons": "larger strides, smaller kernels or fewer input channels",
+              "output_axons": "smaller layers after it"}
     ways = "; ".join(f"{f} fills them: {means[f]}" for f in filled)
     return [Misfit(layer, "cores_per_chip", len(cores), per_chip * chips,
                    f"it takes {of.count(layer)} of them{'; ' if ways else ''}{ways}; or {-(-len(cores) // per_chip)} chips")]

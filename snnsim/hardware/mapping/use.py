@@ -6,8 +6,8 @@ Memory of the synapses that a projection brings to n neurons on a core: the leas
     rows    sources n (bits + delay bits)                  each source that reaches the core has a weight for each of the n
     kernel  weights bits                                   of a convolution: those not 0 of the channels on the core, once
 
-with delay bits only where each synapse has a delay of its own, and index bits = ceil(log2(neurons_per_core)). Headers of rows and
-the tables that route spikes are not counted. The encodings are our own reading of what is public, not the maker's.
+with delay bits only where each synapse has a delay of its own, and index bits = ceil(log2(neurons_per_core)). Headers of rows
+and the tables that route spikes are not counted. The encodings are our own reading of what is public, not the maker's.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ def _negated(q: Projection, sign: Array) -> Projection:
     by_row = turn.reshape(len(turn), -1) if isinstance(last, Conv2d) else turn.reshape(-1, 1)
     if not isinstance(last, (Dense, Conv2d)) or np.any(by_row != by_row[:, :1]):
         raise ValueError(f"projection {q.name}: some of its targets fire below their threshold, so that its weights must "
-                         f"change sign for them, which {last} cannot do for single neurons of a channel: use MPBN with per='channel' "
-                         "behind a Conv2d or Linear layer")
+                         f"change sign for them, which {last} cannot do for single neurons of a channel: use MPBN with "
+                         "per='channel' behind a Conv2d or Linear layer")
     weight = np.asarray(last.weight)
     turned = (weight * by_row[:, 0].reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)
     maps: tuple[Map, ...] = (*q.maps[:-1], Dense(turned) if isinstance(last, Dense) else Conv2d(
