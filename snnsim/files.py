@@ -84,5 +84,7 @@ def reading_hdf5(path: str | os.PathLike[str], what: str) -> Iterator[h5py.File]
     with file:
         try:
             yield file
-        except (KeyError, OSError, RuntimeError, UnicodeDecodeError, AttributeError) as e:
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError, AttributeError) as e:
+            if isinstance(e, ValueError) and os.fspath(path) in str(e):  # a reader's own, not h5py's of a damaged type
+                raise
             raise ValueError(f"{path} is not {what}, or it is damaged: {e}") from None
