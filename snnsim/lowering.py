@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 import snnsim.nn as nn
-from snnsim.maps import Conv2d, Delayed, Dense, Map, SumPool2d
+from snnsim.maps import Conv2d, Delayed, Dense, Map, SumPool2d, weighing
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.neurons.standard import Standard, standard
 from snnsim.rule import Fixed
@@ -179,7 +179,7 @@ class _Walk:
                              f"{factor.ravel()[0]:g} of its input")
         before = self.maps[at]
         weight = before.arrays()["weight"]
-        self.maps[at] = _weighing(before, (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype))
+        self.maps[at] = weighing(before, (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype))
 
     def fold(self, module: Any, label: str) -> None:
         if module.running_mean is None or module.running_var is None:
@@ -282,13 +282,6 @@ class _Walk:
         if len(self.populations) == 1 or self.maps:
             raise ValueError("the net must end in a layer of neurons, such as snnsim.nn.Readout()")
         return self.populations[-1].name
-
-
-def _weighing(m: Map, weight: NDArray[Any]) -> Map:
-    """The map with other weights."""
-    if isinstance(m, Conv2d):
-        return Conv2d(weight, m.stride, m.padding)
-    return Delayed(weight, m.delay) if isinstance(m, Delayed) else Dense(weight)
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:

@@ -263,5 +263,20 @@ class Delayed(Map):
         return f"Delayed{np.shape(self.weight)} by up to {self.longest} steps"
 
 
+def weighing(m: Map, weight: ArrayLike) -> Map:
+    """The map with other weights. ValueError for one that holds none."""
+    match m:
+        case Conv2d(stride=stride, padding=padding):
+            return Conv2d(weight, stride, padding)
+        case Delayed(delay=delay):
+            return Delayed(weight, delay)
+        case Sparse(indptr=indptr, targets=targets, shape=shape):
+            return Sparse(indptr, targets, weight, shape)
+        case Dense():
+            return Dense(weight)
+        case _:
+            raise ValueError(f"{m!r} holds no weights")
+
+
 def _both(value: Any) -> tuple[int, int]:
     return value  # type: ignore[no-any-return]  # __post_init__ made it a pair

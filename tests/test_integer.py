@@ -14,7 +14,7 @@ from snnsim.hardware import integer
 from snnsim.hardware.composed import composed, matrix
 from snnsim.hardware.integer import IntegerNetwork, IntegerPopulation, IntegerProjection, truncated
 from snnsim.hardware.integer.latency import latencies
-from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
+from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d, weighing
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.neurons import IF, LI, LIF, CubaLIF, LoihiLIF
 from tests.test_loihi_neuron import integers
@@ -281,5 +281,7 @@ def test_bad_models_and_samples_are_refused() -> None:
         IntegerPopulation("h", (2,), "hard", vth=2**17)
     with pytest.raises(ValueError, match="the first population of an integer network must be its input"):
         IntegerNetwork((IntegerPopulation("h", (2,)),), ())
+    with pytest.raises(ValueError, match="holds no weights"):
+        weighing(SumPool2d(2), np.ones((1, 1)))
     with pytest.raises(ValueError, match="has exponent -1, whose shift rounds the sum of a step"):
         random_integers(1, (-1, -1))[0].network()

@@ -132,7 +132,7 @@ def verify(path: str | os.PathLike[str], network: Network, samples: Any) -> Matc
     Errors: what the artefact's reader raises (ValueError that names the file); ValueError when snnsim did not write the
     artefact, when it holds other populations than the network, or when there are no samples.
     """
-    events = _events(samples)
+    events = events_of(samples)
     told = nir.describe(path)
     if told is None:
         raise ValueError(f"{path} was not written by snnsim: read it with hardware.nir.read(path, dt=) and run it")
@@ -149,7 +149,7 @@ def verify(path: str | os.PathLike[str], network: Network, samples: Any) -> Matc
     return MatchReport(os.fspath(path), batch, layers, divergences, equal, difference, told.lossy, told.kept)
 
 
-def _events(samples: Any) -> Any:
+def events_of(samples: Any) -> Any:
     """What the engine takes: recordings are replaced by their events."""
     if isinstance(samples, np.ndarray) or hasattr(samples, "indptr"):
         return samples

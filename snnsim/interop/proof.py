@@ -18,7 +18,7 @@ from snnsim.hardware import MatchReport, integer, nir, verify
 from snnsim.hardware.integer import IntegerNetwork
 from snnsim.hardware.integer.latency import latencies
 from snnsim.hardware.loihi import netx, process
-from snnsim.hardware.verify import LayerMatch, compare
+from snnsim.hardware.verify import LayerMatch, compare, events_of
 from snnsim.interop.lava_tools import LavaReport, verify_lava
 from snnsim.interop.nir_tools import TOOLS, verify_nir
 from snnsim.network import Network
@@ -88,7 +88,7 @@ def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: 
 
     Errors: those of the reader, which name the file; ValueError when the artefact is of another network.
     """
-    events = [getattr(s, "events", s) for s in samples] if not isinstance(samples, np.ndarray) else samples
+    events = events_of(samples)
     if Path(path).suffix in LOIHI:
         return _loihi(path, network, events, labels, tools, lava)
     report = verify(path, network, samples)
@@ -99,7 +99,8 @@ def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: 
             runs.append(Run(tool, None, "the file is another network there, as it says under lossy"))
         else:
             runs.append(_run(tool, lambda tool=tool: verify_nir(path, network, counts, tool)))  # type: ignore[misc]
-    before, after = (_accuracy(engine.run(n, events).prediction, labels) for n in (network, nir.read(path)))
+    before, after = (None if labels is None else _accuracy(engine.run(n, events).prediction, labels)
+                     for n in (network, nir.read(path)))
     return Proof(os.fspath(path), "nir", report.samples, tuple(runs), report.predictions_equal or 0, before, after,
                  notes=(*(f"lossy: {text}" for text in report.lossy), *(f"only for snnsim: {text}" for text in report.kept)))
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from snnsim.hardware.integer.execute import Array, IntegerResult, collected, in_parts, parts_of, prepared
 from snnsim.hardware.integer.kernels import CLIP, WATCH, ZERO, Bits, run_faulty_samples
 from snnsim.hardware.integer.model import IntegerNetwork, IntegerProjection, listed
-from snnsim.hardware.integer.quantize import _weighing
+from snnsim.maps import weighing
 from snnsim.rule import one_of
 
 KINDS = ("weights", "u", "v", "spikes")
@@ -117,7 +117,7 @@ def _bits(network: IntegerNetwork) -> Bits:
         w = q.mantissas.astype(np.int64)
         found = w != 0
         number = np.where(found, np.cumsum(found).reshape(w.shape), 0)  # from 1; 0 is no synapse
-        numbered = listed(_weighing(q.map, number.astype(np.float64)), network.population(q.source).shape)
+        numbered = listed(weighing(q.map, number.astype(np.float64)), network.population(q.source).shape)
         stored += [part[2] + (count - 1) for part in parts_of(q.exponent, numbered)]
         mantissas.append(w[found])
         count += int(found.sum())

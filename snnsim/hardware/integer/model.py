@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse
+from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, weighing
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.neurons.loihi import ALIGN, LoihiLIF, whole_each
 from snnsim.rule import finite, one_of
@@ -208,16 +208,7 @@ def _whole(name: str, value: Any, low: int, high: int) -> None:
 
 def _scaled(q: IntegerProjection) -> tuple[Map]:
     """The map of floats with 64 mantissa 2**exponent for its weights."""
-    weight = (q.mantissas * ALIGN * 2.0**q.exponent).astype(np.float32)
-    match q.map:
-        case Conv2d(stride=stride, padding=padding):
-            return (Conv2d(weight, stride, padding),)
-        case Delayed(delay=delay):
-            return (Delayed(weight, delay),)
-        case Sparse(indptr=indptr, targets=targets, shape=shape):
-            return (Sparse(indptr, targets, weight, shape),)
-        case _:
-            return (Dense(weight),)
+    return (weighing(q.map, (q.mantissas * ALIGN * 2.0**q.exponent).astype(np.float32)),)
 
 
 def listed(m: Map, shape: tuple[int, ...]) -> tuple[Integers, NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:

@@ -32,7 +32,7 @@ from snnsim.hardware.integer.model import (
     Sign,
 )
 from snnsim.hardware.nir.folded import plain_thresholds
-from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse
+from snnsim.maps import Map, Sparse, weighing
 from snnsim.network import Network, Population
 from snnsim.neurons.loihi import ALIGN, ONE
 from snnsim.neurons.loihi import RULES as LOIHI
@@ -152,25 +152,12 @@ def _rows_times(m: Map, ratio: Floats, name: str) -> Map:
     """The map with the weights of each target multiplied; of a convolution, each channel's."""
     weight = m.arrays()["weight"].astype(np.float64)
     if isinstance(m, Sparse):
-        return _weighing(m, weight * ratio.ravel()[np.asarray(m.targets)])
+        return weighing(m, weight * ratio.ravel()[np.asarray(m.targets)])
     rows = ratio.reshape(len(weight), -1)
     if np.any(rows != rows[:, :1]):
         raise ValueError(f"projection {name}: the thresholds of its targets differ within a channel, and a convolution has one "
                          "weight for all of it: use one threshold a channel")
-    return _weighing(m, weight * rows[:, 0].reshape(-1, *[1] * (weight.ndim - 1)))
-
-
-def _weighing(m: Map, weight: NDArray[Any]) -> Map:
-    """The map with other weights."""
-    match m:
-        case Conv2d(stride=stride, padding=padding):
-            return Conv2d(weight, stride, padding)
-        case Delayed(delay=delay):
-            return Delayed(weight, delay)
-        case Sparse(indptr=indptr, targets=targets, shape=shape):
-            return Sparse(indptr, targets, weight, shape)
-        case _:
-            return Dense(weight)
+    return weighing(m, weight * rows[:, 0].reshape(-1, *[1] * (weight.ndim - 1)))
 
 
 def _sign(w: Floats) -> Sign:
@@ -236,7 +223,7 @@ def _projection(layer: Layer, source: str, m: Map, delay: int, scale: float, bit
     report = {"bits": bits, "sign": _sign(w), "exponent": exponent, "error": math.sqrt(np.square(kept * unit - w).sum()
                                                                                       / np.square(w).sum()),
               "clipped": float(beyond.mean()), "zero": float(((kept == 0) & (w != 0)).sum() / np.count_nonzero(w))}
-    return IntegerProjection(source, layer.name, _weighing(m, kept), exponent, bits, _sign(w), delay), report
+    return IntegerProjection(source, layer.name, weighing(m, kept), exponent, bits, _sign(w), delay), report
 
 
 def _whole_exponent(name: str, w: Floats, bits: int) -> int:

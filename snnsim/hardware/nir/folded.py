@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.hardware.nir.neurons import RULES
-from snnsim.maps import Conv2d, Dense, Map
+from snnsim.maps import Conv2d, Dense, Map, weighing
 from snnsim.network import Network, Population, Projection
 from snnsim.neurons.folded import FOLDED
 from snnsim.rule import Rule
@@ -80,7 +80,6 @@ def _negated(q: Projection, sign: Array) -> Projection:
                          "per='channel' behind a Conv2d or Linear layer")
     weight = np.asarray(last.weight)
     turned = (weight * by_row[:, 0].reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)
-    maps: tuple[Map, ...] = (*q.maps[:-1], Dense(turned) if isinstance(last, Dense) else Conv2d(
-        turned, last.stride, last.padding))
+    maps: tuple[Map, ...] = (*q.maps[:-1], weighing(last, turned))
     bias = None if q.bias is None else (np.broadcast_to(q.bias, sign.shape) * turn).astype(np.asarray(q.bias).dtype)
     return Projection(q.source, q.target, maps, bias, q.delay, q.receptor)
