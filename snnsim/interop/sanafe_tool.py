@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.hardware.integer import IntegerNetwork, IntegerPopulation
 from snnsim.hardware.mapping import LoihiLimits, Mapping, place
-from snnsim.interop.sanafe_child import MISSING
+from snnsim.interop.child import run_child, whole_counts
 from snnsim.maps import Dense
 
 INSTALL = "make peers-sanafe, or pip install sanafe==2.2.9 for the interpreter that is given"
@@ -67,15 +66,7 @@ def run_sanafe(model: IntegerNetwork, counts: ArrayLike, mapping: Mapping | None
         ask, answer = os.path.join(folder, "in.npz"), os.path.join(folder, "out.npz")
         np.savez(ask, about=json.dumps(about), **arrays)  # type: ignore[arg-type]
         command = [os.fspath(python or interpreter()), str(Path(__file__).with_name("sanafe_child.py")), ask, answer]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=folder)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"SANA-FE did not finish within {timeout:g} s") from None
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        if done.returncode == MISSING:
-            raise ImportError(f"sanafe cannot be imported by {command[0]} ({last}): {INSTALL}")
-        if done.returncode != 0:
-            raise RuntimeError(f"SANA-FE cannot run the network: {last}")
+        run_child("SANA-FE", command, "the network", INSTALL, folder=folder, timeout=timeout)
         with np.load(answer, allow_pickle=False) as found:
             spikes = {p.name: found[f"spikes/{p.name}"].reshape(given.shape[0], given.shape[1], *p.shape)
                       for p in model.populations[1:] if p.reset != "none"}
@@ -83,12 +74,8 @@ def run_sanafe(model: IntegerNetwork, counts: ArrayLike, mapping: Mapping | None
 
 
 def _samples(model: IntegerNetwork, counts: ArrayLike) -> NDArray[np.uint8]:
-    array = np.asarray(counts)
-    shape = model.populations[0].shape
-    array = array[:, None] if array.shape[1:] == shape else array
-    if array.shape[2:] != shape or array.dtype.kind not in "buif" or not np.isin(array, (0, 1)).all():
-        raise ValueError(f"counts must be 0 or 1, [T, *{shape}] or [T, B, *{shape}], as SANA-FE's inputs fire once a step; got "
-                         f"{array.dtype} of shape {np.shape(counts)}")
+    """What the inputs fire, at most once a step, and then the steps that the network is late."""
+    array = whole_counts(counts, model.populations[0].shape, "counts", most=1)
     flat = array.reshape(*array.shape[:2], -1).astype(np.uint8)
     return np.concatenate([flat, np.zeros((model.latency, *flat.shape[1:]), np.uint8)])
 
