@@ -23,7 +23,7 @@ def needs(tool):
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {missing}; {interop.INSTALL[tool]}")
 
 
-SNNTORCH, SPIKINGJELLY, NORSE = (pytest.param(tool, marks=needs(tool)) for tool in interop.TOOLS)
+SNNTORCH, SPIKINGJELLY, NORSE, SINABS = (pytest.param(tool, marks=needs(tool)) for tool in interop.TOOLS)
 
 
 def sixteenths(*shape):
@@ -93,11 +93,14 @@ class Ran:
 
 FEW = 10
 READS = {"snntorch": tuple(f for f in nir_nets.FAMILIES if f != "if"), "spikingjelly": nir_nets.FAMILIES,
-         "norse": nir_nets.FAMILIES}
+         "norse": nir_nets.FAMILIES, "sinabs": tuple(f for f in nir_nets.FAMILIES if f != "cuba")}
+RESET = {"snntorch": "hard", "spikingjelly": "hard", "norse": "hard", "sinabs": "soft"}
 
 
 def encoding(tool, i):
-    """Both in turn; Norse ignores r, and so reads only one."""
+    """Both in turn; Norse ignores r, and so reads only one; Sinabs has one of its own."""
+    if tool == "sinabs":
+        return tool
     return "unit_r" if tool == "norse" or i % 2 == 0 else "tau_over_dt"
 
 

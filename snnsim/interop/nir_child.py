@@ -98,7 +98,7 @@ def _run(model: Any, nodes: dict[str, str], counts: Counts) -> dict[str, NDArray
     def keeper(name: str) -> Callable[..., None]:
         def keep(_module: Any, _inputs: Any, output: Any) -> None:
             spikes = output[0] if isinstance(output, tuple) else output
-            kept[name].append((spikes.numpy() != 0).astype(np.uint8))
+            kept[name].append(np.clip(spikes.numpy(), 0, 255).astype(np.uint8))
         return keep
 
     modules = dict(model.named_modules())

@@ -17,15 +17,19 @@ import snnsim
 from snnsim import engine
 from snnsim.engine import Result
 from snnsim.hardware import MatchReport, nir
+from snnsim.hardware.nir.neurons import Encoding
 from snnsim.hardware.verify import compare, first_divergences
 from snnsim.interop.child import run_child, with_batch
 from snnsim.network import Network
 from snnsim.rule import one_of
 
-Tool = Literal["snntorch", "spikingjelly", "norse"]
+Tool = Literal["snntorch", "spikingjelly", "norse", "sinabs"]
 INSTALL = {"snntorch": 'pip install "snnsim[interop]"', "spikingjelly": 'pip install "snnsim[interop]"',
-           "norse": 'pip install "snnsim[interop]" && pip install --no-deps norse'}
+           "norse": 'pip install "snnsim[interop]" && pip install --no-deps norse',
+           "sinabs": 'pip install "snnsim[interop]" && pip install --no-deps sinabs pbr'}
 TOOLS = tuple(INSTALL)
+READ_BY: dict[Encoding, tuple[Tool, ...]] = {"unit_r": ("snntorch", "spikingjelly", "norse"),
+                                             "tau_over_dt": ("snntorch", "spikingjelly"), "sinabs": ("sinabs",)}
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(snnsim.__file__)))  # where the child finds snnsim
 
 
@@ -33,8 +37,9 @@ def run_nir(path: str | os.PathLike[str], counts: ArrayLike, tool: Tool, *, pyth
             timeout: float = 300.0) -> dict[str, NDArray[np.uint8]]:
     """Load a NIR file in another tool, feed it counts step by step, and give the spikes of each neuron node.
 
-    counts: [T, *input] or [T, B, *input], finite. tool: "snntorch", "spikingjelly" or "norse", imported by `python` in a
-    process of its own. timeout: s. Result: by population (by node name in files of others), 0 or 1, [T, B, *node].
+    counts: [T, *input] or [T, B, *input], finite. tool: "snntorch", "spikingjelly", "norse" or "sinabs", imported by
+    `python` in a process of its own. timeout: s. Result: by population (by node name in files of others), [T, B, *node]; 0 or
+    1, in Sinabs as many as fired at once.
     The tools read no LI and no I node: they are given as LIF (IF) nodes whose threshold is never reached.
 
     Errors: ImportError that says how to install the tool; ValueError for counts that fit no input; RuntimeError with

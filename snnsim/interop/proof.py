@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from snnsim import engine
 from snnsim.engine.inputs import rows_of
-from snnsim.hardware import MatchReport, integer
+from snnsim.hardware import MatchReport, integer, nir
 from snnsim.hardware.integer import IntegerNetwork
 from snnsim.hardware.integer.latency import latencies
 from snnsim.hardware.loihi import netx, process
 from snnsim.hardware.verify import LayerMatch, compare, compared, events_of
 from snnsim.interop.lava_tools import LavaReport, verify_lava
-from snnsim.interop.nir_tools import TOOLS, beside
+from snnsim.interop.nir_tools import READ_BY, beside
 from snnsim.network import Network
 
 Array = NDArray[Any]
@@ -94,7 +94,8 @@ def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: 
     report, ours, theirs = compared(path, network, events)
     runs = [Run("snnsim", report)]
     counts = counts_of(network, events)
-    for tool in TOOLS if tools else ():
+    told = nir.describe(path)
+    for tool in READ_BY[told.encoding] if tools and told else ():
         if report.lossy:  # which only our own reader restores
             runs.append(Run(tool, None, "the file is another network there, as it says under lossy"))
         else:

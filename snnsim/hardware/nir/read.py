@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from snnsim.hardware.nir.chain import bounded
 from snnsim.hardware.nir.gains import gains_of, unscaled
 from snnsim.hardware.nir.graph import Array, Graph, Node, Value, pair, read_description, read_graph
 from snnsim.hardware.nir.neurons import ENCODINGS, FIRINGS, RULES, TOOLS, Encoding, Firing, Reading, Tool, encode
@@ -130,8 +131,10 @@ def _population(graph: Graph, p: dict[str, Any]) -> Population:
     node = graph.nodes[p["node"]]
     if node.type == "Input":
         return Population(p["name"], tuple(p["shape"]))
-    if math.prod(p["shape"]) != np.size(node.values["r"]):
-        raise ValueError(f"node {p['node']!r} holds {np.size(node.values['r'])} neurons, the exported population {p['shape']}")
+    size, shape = np.size(node.values["r"]), tuple(p["shape"])
+    by_channel = len(shape) == 3 and np.shape(node.values["r"]) == (shape[0], 1, 1)
+    if math.prod(bounded(shape) if by_channel else shape) != size and not by_channel:
+        raise ValueError(f"node {p['node']!r} holds {size} neurons, the exported population {p['shape']}")
     one_of(f"snnsim_rule of node {p['node']!r}", node.metadata["rule"], RULES)
     rule = RULES[str(node.metadata["rule"])]
     return Population(p["name"], tuple(p["shape"]), rule, {k: node.metadata[k] for k in rule.parameters})

@@ -28,6 +28,7 @@ from snnsim.hardware.nir.neurons import (
     encode,
     rule_name,
 )
+from snnsim.hardware.nir.told import kept, lossy, nests
 from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection
 from snnsim.rule import one_of
@@ -35,6 +36,7 @@ from snnsim.version import __version__
 
 SCHEMA = 2
 DENSE_LIMIT = 64 * 2**20  # bytes that a sparse map may take once it is written dense
+STEPS = ({"dt": DT, "step": "euler", "reset": "hard"}, {"dt": 1.0, "step": "exponential", "reset": "soft"})
 BRANCH_LIMIT = 64  # distinct delays of a projection, each with a copy of its weights
 
 
@@ -59,10 +61,11 @@ class ExportReport:
 
 
 def export(network: Network, path: str | os.PathLike[str], *, encoding: Encoding = "unit_r", allow_lossy: bool = False,
-           firing: Firing = ">") -> ExportReport:
+           firing: Firing | None = None) -> ExportReport:
     """Write the network to a NIR file that snnTorch, SpikingJelly, Norse and the nir package read.
 
-    encoding: "unit_r" or "tau_over_dt"; firing: how the reader compares, ">" or ">="; both as `nir.neurons` says.
+    encoding: "unit_r", "tau_over_dt", or "sinabs" for Sinabs alone; firing: how the reader compares, ">" (the default) or
+    ">=" (Sinabs); both as `nir.neurons` says.
     Time: NIR has no step, so one step of the network is written as 1e-4 s (snnTorch takes no other); the network's own
     dt, steps, t0 and clip, its readout, classes and notes go into metadata, and `read` restores the network from the
     file bit for bit.
@@ -75,16 +78,20 @@ def export(network: Network, path: str | os.PathLike[str], *, encoding: Encoding
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {type(network).__name__}; snnsim.lower makes one of a trained net")
     one_of("encoding", encoding, ENCODINGS)
+    firing = firing or (">=" if encoding == "sinabs" else ">")
     one_of("firing", firing, FIRINGS)
+    if encoding == "sinabs" and firing == ">":
+        raise ValueError("firing must be '>=' for encoding='sinabs', which fires at its threshold and subtracts it, got '>'")
     network, folded = plain_thresholds(_without_modulations(network), allow_lossy)
-    lossy, kept = _lossy(network), (*_kept(network), *folded)
-    if lossy and not allow_lossy:
-        raise ValueError(f"{lossy[0]}. Export with allow_lossy=True to " + (
-            "write the rest, which is recorded in the file" if lossy[0].startswith("modulation") else
-            "write it so and keep its rule as metadata for snnsim, or train with reset='hard'"))
+    lost, left = lossy(network, encoding), (*kept(network, encoding), *folded)
+    if lost and not allow_lossy:
+        raise ValueError(f"{lost[0]}. Export with allow_lossy=True to " + (
+            "write the rest, which is recorded in the file" if lost[0].startswith("modulation") else
+            "write it so and keep its rule as metadata for snnsim, or train with "
+            f"reset={'soft' if encoding == 'sinabs' else 'hard'!r}"))
     graph = to_graph(network, encoding, firing)
     write_graph(graph, path)
-    return ExportReport(Path(path), encoding, firing, len(graph.nodes), len(graph.edges), os.path.getsize(path), lossy, kept)
+    return ExportReport(Path(path), encoding, firing, len(graph.nodes), len(graph.edges), os.path.getsize(path), lost, left)
 
 
 def _without_modulations(network: Network) -> Network:
@@ -92,44 +99,6 @@ def _without_modulations(network: Network) -> Network:
     notes = tuple(f"{DROPPED}modulation {m.name} is left out, NIR has no slower rule that moves a parameter"
                   for m in network.modulations)
     return replace(network, modulations=(), notes=(*network.notes, *notes)) if notes else network
-
-
-def _lossy(network: Network) -> tuple[str, ...]:
-    found = [note.removeprefix(DROPPED) for note in network.notes if note.startswith(DROPPED)]
-    for p in network.populations[1:]:
-        reset = rule_name(p).partition("_")[2]
-        if reset in RESETS:
-            found.append(f"population {p.name!r} has rule {rule_name(p)}: NIR has no {RESETS[reset]}, tools other than "
-                         "snnsim will reset it to zero")
-    return tuple(found)
-
-
-def _kept(network: Network) -> tuple[str, ...]:
-    t = network.time
-    found = [f"time base: dt {t.dt:g} ms, steps {t.steps}, t0 {t.t0!r}, clip {t.clip} (NIR has no step: one is "
-             f"written as {DT:g} s)", f"readout by {network.readout} of {network.output!r}"]
-    for q in network.projections:
-        if (q.delay and not _nests(network, q)) or isinstance(q.maps[-1], Delayed):
-            found.append(f"projection {q.name} has a delay: a Delay node, which snnTorch and SpikingJelly refuse to read, and "
-                         "which Norse leaves out")
-        for m in q.maps:
-            if isinstance(m, Conv2d) and len({*np.shape(m.weight)[2:]}) > 1:
-                found.append(f"projection {q.name} has a kernel that is not square, of which nir 1.0.8 infers a wrong "
-                             "shape: read the file with nir.read(path, type_check=False)")
-    return tuple(found)
-
-
-def _nests(network: Network, q: Projection) -> bool:
-    """Whether a recurrent projection is written as snnTorch writes its recurrent layers, which the other tools read, too:
-    as a graph within the graph, in which the neurons feed themselves through weights, one step later without a Delay.
-
-    A bias of it goes to another projection, since the tools add it from the second step on only.
-    """
-    own = [r for r in network.into(q.target) if r.source == r.target]
-    others = [r for r in network.into(q.target) if r.source != r.target]
-    rows = any(isinstance(m, (Dense, Sparse)) for r in network.projections if r.target == q.target for m in r.maps)
-    return (own == [q] and q.delay == 1 and len(q.maps) == 1 and isinstance(q.maps[0], (Dense, Sparse)) and rows
-            and (bool(others) if q.bias is None else any(isinstance(r.maps[-1], (Dense, Sparse)) for r in others)))
 
 
 def to_graph(network: Network, encoding: Encoding, firing: Firing) -> Graph:
@@ -147,7 +116,7 @@ class _Writer:
         self.edges: list[Edge] = []
         self.node_of: dict[str, str] = {}
         self.encoded: dict[str, Encoded] = {}
-        nested = [q for q in network.projections if q.source == q.target and _nests(network, q)]
+        nested = [q for q in network.projections if q.source == q.target and nests(network, q)]
         self.nested = {q.target: q for q in nested}
         self.groups: dict[str, str] = {}  # graphs within the graph, and their populations
         # the bias of a recurrent projection, by the projection that takes it
@@ -169,8 +138,8 @@ class _Writer:
         return json.dumps({
             "schema": SCHEMA, "version": __version__, "encoding": self.encoding, "firing": self.firing,
             "time": asdict(net.time), "output": net.output, "readout": net.readout, "classes": net.classes,
-            "discretisation": {"dt": DT, "step": "euler", "reset": "hard"}, "notes": net.notes, "lossy": _lossy(net),
-            "kept": _kept(net),
+            "discretisation": STEPS[self.encoding == "sinabs"], "notes": net.notes, "lossy": lossy(net, self.encoding),
+            "kept": kept(net, self.encoding),
             "populations": [{"name": p.name, "node": self.node_of[p.name], "shape": p.shape} for p in net.populations],
             "projections": [{"source": q.source, "target": q.target, "delay": int(q.delay), "receptor": q.receptor,
                              "nodes": chain, "branches": branches}
@@ -203,10 +172,10 @@ class _Writer:
             self.node_of[p.name] = self.add(p.name, Node("Input", {"shape": np.array(shape, np.int64)}))
             return
         e = self.encoded[p.name] = encode(p, self.encoding, self.firing)
-        values: dict[str, Value] = {k: np.asarray(v).reshape(shape) for k, v in e.values.items()}
+        values: dict[str, Value] = {k: self.by_neuron(p, k, np.asarray(v).reshape(shape)) for k, v in e.values.items()}
         rule = rule_name(p)
         metadata: dict[str, Value] = {"rule": rule, **{k: np.asarray(v) for k, v in p.parameters.items()}}
-        if rule.partition("_")[2] in RESETS:
+        if rule.partition("_")[2] in RESETS["unit_r"]:
             metadata["reset"] = rule.partition("_")[2]
         if p.name not in self.nested:
             self.node_of[p.name] = self.add(p.name, Node(e.type, values, metadata))
@@ -217,6 +186,16 @@ class _Writer:
         self.nodes[f"{group}/lif"] = Node(e.type, values, metadata)
         self.nodes[f"{group}/output"] = Node("Output", {"shape": np.array(shape, np.int64)})
         self.node_of[p.name] = f"{group}/lif"
+
+    def by_neuron(self, p: Population, name: str, value: Array) -> Array:
+        """The parameter as the node holds it: of neurons [channels, height, width], Sinabs reads one number a channel."""
+        if self.encoding != "sinabs" or value.ndim != 3:
+            return value
+        rows = value.reshape(len(value), -1)
+        if np.any(rows != rows[:, :1]):
+            raise ValueError(f"population {p.name!r}: {name} differs within a channel, of which Sinabs reads one number: use "
+                             "one for each channel")
+        return rows[:, :1, None]
 
     def start_of(self, name: str) -> str:
         """The node at which edges to the population end."""
@@ -239,6 +218,9 @@ class _Writer:
                            (f"{group}/w_rec", f"{group}/lif"), (f"{group}/lif", f"{group}/output")]
             return [[f"{group}/w_rec"]]
         shape, chain = self.shape(q.source), [self.end_of(q.source)]
+        if self.encoding == "sinabs" and (q.delay or isinstance(q.maps[-1], Delayed)):
+            raise ValueError(f"projection {q.name} has a delay, and Sinabs leaves a Delay node out without a word: export with "
+                             "encoding='unit_r'")
 
         def append(kind: str, values: dict[str, Value], metadata: dict[str, Value] | None = None) -> None:
             chain.append(self.after(chain[-1], q, Node(kind, values, metadata or {})))
@@ -340,6 +322,8 @@ class _Writer:
         held = self.scaled(q, self.dense(q, m, metadata), gain.reshape(-1, 1), metadata)
         more = self.moved.get(id(q))
         total = bias if more is None else more if bias is None else np.asarray(bias) + np.asarray(more)
+        if total is None and self.encoding == "sinabs":  # which leaves a Linear node out without a word
+            total = np.zeros((), held.dtype)
         if total is None:
             return "Linear", {"weight": held}, metadata
         full = np.broadcast_to(np.asarray(total), self.network.population(q.target).shape).ravel()
