@@ -56,7 +56,8 @@ def test_time_constants_for_sinabs_give_back_every_decay_from_a_half_on(tmp_path
     (lambda: dense(), {}, r"population 'hidden' has rule lif_hard: Sinabs has no hard reset \(to zero\), it will subtract the "
                           r"threshold. Export with allow_lossy=True to .*, or train with reset='soft'"),
     (lambda: dense(CubaLIF()), {}, "population 'hidden' has rule cuba_soft: Sinabs leaves a CubaLIF node out without a word"),
-    (lambda: dense(LIF(), theta=np.float32(-1.0)), {}, "population 'hidden': theta must be above 0 for Sinabs, which divides by it, got -1"),
+    (lambda: dense(LIF(), theta=np.float32(-1.0)), {},
+     "population 'hidden': theta must be above 0 for Sinabs, which divides by it, got -1"),
     (lambda: dense(LIF()), {"firing": ">"}, "firing must be '>=' for encoding='sinabs'"),
     (lambda: replace(dense(LIF()), projections=(dense().projections[0], replace(dense().projections[1], delay=1))), {},
      "projection hidden->out has a delay, and Sinabs leaves a Delay node out without a word: export with encoding='unit_r'"),

@@ -53,6 +53,8 @@ def _job(path: str, given: str, result: str, load: Callable[[Any], Any], batched
     shape = tuple(int(n) for n in next(n for n in graph.nodes.values() if type(n).__name__ == "Input").input_type["input"])
     with np.load(given, allow_pickle=False) as data:
         counts = data["counts"]
+    if len(shape) == 2 and counts.shape[-3:] == (shape[0], 1, shape[1]):
+        counts = counts.squeeze(-2)  # Conv1d takes no height
     counts = with_batch(counts, shape)
     if counts.shape[2:] != shape:
         raise ValueError(f"counts has shape {counts.shape}, but the file's input is {shape}")

@@ -38,16 +38,20 @@ from numpy.typing import NDArray
 from snnsim.hardware.nir.graph import Node, Value
 from snnsim.network import Population
 from snnsim.neurons import cuba, integrate, lif, readout
-from snnsim.rule import Rule, rule_to_json
+from snnsim.rule import Rule, one_of, rule_to_json
 
 Encoding = Literal["unit_r", "tau_over_dt", "sinabs"]
 Firing = Literal[">", ">="]
+Pools = Literal["sum", "average"]
+Convs = Literal["2d", "1d"]
 Floats = NDArray[np.float64]
 Tool = Literal["nir", "snntorch", "norse", "sinabs", "spikingjelly"]
 # which tools write files that snnsim reads, and how each compares the membrane with its threshold
 TOOLS: dict[Tool, Firing] = {"nir": ">", "snntorch": ">", "norse": ">", "sinabs": ">=", "spikingjelly": ">="}
 ENCODINGS: tuple[Encoding, ...] = ("unit_r", "tau_over_dt", "sinabs")
 FIRINGS: tuple[Firing, ...] = (">", ">=")
+POOLS: tuple[Pools, ...] = ("sum", "average")
+CONVS: tuple[Convs, ...] = ("2d", "1d")
 DT = 1e-4  # s; snnTorch takes no other
 FOREVER, AT_ONCE = 2.0**60, 2.0**-10  # steps: exp(-1/tau) is 1, and 0
 
@@ -66,6 +70,28 @@ class Encoded:
     type: str
     values: dict[str, Value]
     gain: Floats
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a file is written. pools: as SumPool2d, or as AvgPool2d with its area in the weights of the chain. convs: those of
+    height 1 as Conv2d, or as Conv1d."""
+
+    encoding: Encoding = "unit_r"
+    firing: Firing = ">"
+    pools: Pools = "sum"
+    convs: Convs = "2d"
+
+    def __post_init__(self) -> None:
+        one_of("encoding", self.encoding, ENCODINGS)
+        one_of("firing", self.firing, FIRINGS)
+        one_of("pools", self.pools, POOLS)
+        one_of("convs", self.convs, CONVS)
+        for name, given, needed, why in (("firing", self.firing, ">=", "which fires at its threshold and subtracts it"),
+                                         ("pools", self.pools, "sum", "as Sinabs leaves an AvgPool2d node out without a word"),
+                                         ("convs", self.convs, "2d", "as Sinabs cannot read a Conv1d node")):
+            if self.encoding == "sinabs" and given != needed:
+                raise ValueError(f"{name} must be {needed!r} for encoding='sinabs', {why}, got {given!r}")
 
 
 def rule_name(population: Population) -> str:

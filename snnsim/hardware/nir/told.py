@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnsim.hardware.nir.folded import DROPPED
-from snnsim.hardware.nir.neurons import DT, RESETS, Encoding, rule_name
+from snnsim.hardware.nir.neurons import DT, RESETS, Encoding, Form, rule_name
 from snnsim.maps import Conv2d, Delayed, Dense, Sparse
 from snnsim.network import Network, Projection
 
@@ -21,11 +21,11 @@ def lossy(network: Network, encoding: Encoding) -> tuple[str, ...]:
     return tuple(found)
 
 
-def kept(network: Network, encoding: Encoding) -> tuple[str, ...]:
+def kept(network: Network, form: Form) -> tuple[str, ...]:
     t = network.time
     found = [f"time base: dt {t.dt:g} ms, steps {t.steps}, t0 {t.t0!r}, clip {t.clip} (NIR has no step: one is "
              f"written as {DT:g} s)", f"readout by {network.readout} of {network.output!r}"]
-    if encoding == "sinabs":
+    if form.encoding == "sinabs":
         found.append("tau counts steps, which Sinabs reads and other tools misread")
         found.append("where a membrane reaches n thresholds Sinabs fires n times, snnsim once: verify the file in Sinabs on "
                      "your samples")
@@ -34,7 +34,7 @@ def kept(network: Network, encoding: Encoding) -> tuple[str, ...]:
             found.append(f"projection {q.name} has a delay: a Delay node, which snnTorch and SpikingJelly refuse to read, and "
                          "which Norse leaves out")
         for m in q.maps:
-            if isinstance(m, Conv2d) and len({*np.shape(m.weight)[2:]}) > 1:
+            if isinstance(m, Conv2d) and len({*np.shape(m.weight)[2:]}) > 1 and form.convs == "2d":
                 found.append(f"projection {q.name} has a kernel that is not square, of which nir 1.0.8 infers a wrong "
                              "shape: read the file with nir.read(path, type_check=False)")
     return tuple(found)

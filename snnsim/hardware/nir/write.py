@@ -15,23 +15,23 @@ from numpy.typing import ArrayLike
 
 from snnsim.hardware.nir.folded import DROPPED, plain_thresholds
 from snnsim.hardware.nir.gains import gains_of, unscaled
-from snnsim.hardware.nir.graph import Array, Edge, Graph, Node, Value, write_graph
+from snnsim.hardware.nir.graph import Array, Edge, Graph, Node, Value, pair, write_graph
 from snnsim.hardware.nir.neurons import (
     DT,
-    ENCODINGS,
-    FIRINGS,
     RESETS,
+    Convs,
     Encoded,
     Encoding,
     Firing,
     Floats,
+    Form,
+    Pools,
     encode,
     rule_name,
 )
 from snnsim.hardware.nir.told import kept, lossy, nests
 from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection
-from snnsim.rule import one_of
 from snnsim.version import __version__
 
 SCHEMA = 2
@@ -61,11 +61,12 @@ class ExportReport:
 
 
 def export(network: Network, path: str | os.PathLike[str], *, encoding: Encoding = "unit_r", allow_lossy: bool = False,
-           firing: Firing | None = None) -> ExportReport:
+           firing: Firing | None = None, pools: Pools = "sum", convs: Convs = "2d") -> ExportReport:
     """Write the network to a NIR file that snnTorch, SpikingJelly, Norse and the nir package read.
 
     encoding: "unit_r", "tau_over_dt", or "sinabs" for Sinabs alone; firing: how the reader compares, ">" (the default) or
-    ">=" (Sinabs); both as `nir.neurons` says.
+    ">=" (Sinabs); both as `nir.neurons` says. pools: "sum", which more tools read, or "average": AvgPool2d, its area in the
+    weights of its chain. convs: "2d", or "1d": Conv1d and neurons [channels, length] where a height is 1.
     Time: NIR has no step, so one step of the network is written as 1e-4 s (snnTorch takes no other); the network's own
     dt, steps, t0 and clip, its readout, classes and notes go into metadata, and `read` restores the network from the
     file bit for bit.
@@ -77,21 +78,18 @@ def export(network: Network, path: str | os.PathLike[str], *, encoding: Encoding
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {type(network).__name__}; snnsim.lower makes one of a trained net")
-    one_of("encoding", encoding, ENCODINGS)
-    firing = firing or (">=" if encoding == "sinabs" else ">")
-    one_of("firing", firing, FIRINGS)
-    if encoding == "sinabs" and firing == ">":
-        raise ValueError("firing must be '>=' for encoding='sinabs', which fires at its threshold and subtracts it, got '>'")
+    form = Form(encoding, firing or (">=" if encoding == "sinabs" else ">"), pools, convs)
     network, folded = plain_thresholds(_without_modulations(network), allow_lossy)
-    lost, left = lossy(network, encoding), (*kept(network, encoding), *folded)
+    lost, left = lossy(network, encoding), (*kept(network, form), *folded)
     if lost and not allow_lossy:
         raise ValueError(f"{lost[0]}. Export with allow_lossy=True to " + (
             "write the rest, which is recorded in the file" if lost[0].startswith("modulation") else
             "write it so and keep its rule as metadata for snnsim, or train with "
             f"reset={'soft' if encoding == 'sinabs' else 'hard'!r}"))
-    graph = to_graph(network, encoding, firing)
+    graph = to_graph(network, form)
     write_graph(graph, path)
-    return ExportReport(Path(path), encoding, firing, len(graph.nodes), len(graph.edges), os.path.getsize(path), lost, left)
+    size = os.path.getsize(path)
+    return ExportReport(Path(path), encoding, form.firing, len(graph.nodes), len(graph.edges), size, lost, left)
 
 
 def _without_modulations(network: Network) -> Network:
@@ -101,17 +99,17 @@ def _without_modulations(network: Network) -> Network:
     return replace(network, modulations=(), notes=(*network.notes, *notes)) if notes else network
 
 
-def to_graph(network: Network, encoding: Encoding, firing: Firing) -> Graph:
+def to_graph(network: Network, form: Form) -> Graph:
     """The NIR graph of the network. ValueError that names what NIR cannot hold."""
-    return _Writer(network, encoding, firing).graph()
+    return _Writer(network, form).graph()
 
 
 class _Writer:
     """The nodes and edges so far."""
 
-    def __init__(self, network: Network, encoding: Encoding, firing: Firing) -> None:
+    def __init__(self, network: Network, form: Form) -> None:
         network.require_projections("NIR export")
-        self.network, self.encoding, self.firing = network, encoding, firing
+        self.network, self.form, self.encoding, self.firing = network, form, form.encoding, form.firing
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
         self.node_of: dict[str, str] = {}
@@ -136,10 +134,10 @@ class _Writer:
     def description(self, chains: list[list[list[str]]]) -> str:
         net = self.network
         return json.dumps({
-            "schema": SCHEMA, "version": __version__, "encoding": self.encoding, "firing": self.firing,
+            "schema": SCHEMA, "version": __version__, **asdict(self.form),
             "time": asdict(net.time), "output": net.output, "readout": net.readout, "classes": net.classes,
             "discretisation": STEPS[self.encoding == "sinabs"], "notes": net.notes, "lossy": lossy(net, self.encoding),
-            "kept": kept(net, self.encoding),
+            "kept": kept(net, self.form),
             "populations": [{"name": p.name, "node": self.node_of[p.name], "shape": p.shape} for p in net.populations],
             "projections": [{"source": q.source, "target": q.target, "delay": int(q.delay), "receptor": q.receptor,
                              "nodes": chain, "branches": branches}
@@ -164,6 +162,8 @@ class _Writer:
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of the population's node."""
         p = self.network.population(name)
+        if name not in self.flat and self.form.convs == "1d" and len(p.shape) == 3 and p.shape[1] == 1:
+            return p.shape[0], p.shape[2]
         return (p.size,) if name in self.flat else p.shape
 
     def population(self, p: Population) -> None:
@@ -226,27 +226,34 @@ class _Writer:
             chain.append(self.after(chain[-1], q, Node(kind, values, metadata or {})))
 
         def flatten() -> tuple[int, ...]:
-            if len(shape) == 3:
+            if len(shape) > 1:
                 append("Flatten", {"input_type": np.array(shape, np.int64), "start_dim": np.array(0),
                                    "end_dim": np.array(-1)})
             return (math.prod(shape),)
 
         if q.delay:
             append("Delay", {"delay": np.full(shape, q.delay * DT)})
-        gains = gains_of(q.name, [not isinstance(m, SumPool2d) for m in q.maps], self.encoded[q.target].gain,
-                         "export with encoding='tau_over_dt'")
+        average = self.form.pools == "average"
+        area = float(np.prod([m.kernel for m in q.maps if isinstance(m, SumPool2d)])) if average else 1.0
+        gains = gains_of(q.name, [not isinstance(m, SumPool2d) for m in q.maps], self.encoded[q.target].gain * area,
+                         "export with " + "pools='sum' and " * average + "encoding='tau_over_dt'")
         for i, m in enumerate(q.maps):
             if isinstance(m, (Dense, Sparse, Delayed)):
                 shape = flatten()
-            elif len(shape) != 3:
+            elif len(shape) == 1:
                 raise ValueError(f"projection {q.name}, map {i} ({m}): NIR cannot reshape, and {q.source!r} is fed by a dense "
                                  "map, so that its neurons stand in a row; feed it by a convolution, or use a dense map here")
             if isinstance(m, Delayed):
                 return [chain[1:], *self.branches(q, m, gains[i], chain[-1])]
             append(*self.node(q, i, shape, gains[i]))
-            shape = m.output_shape(shape)
+            flat = len(shape) == 2
+            shape = m.output_shape((shape[0], 1, shape[1]) if flat else shape)
+            shape = (shape[0], shape[2]) if flat else shape
         if len(self.shape(q.target)) == 1:
             shape = flatten()
+        if len(shape) != len(self.shape(q.target)):
+            raise ValueError(f"projection {q.name} goes from two dimensions to one, and NIR cannot reshape: export with "
+                             "convs='2d'")
         self.edges.append((chain[-1], self.start_of(q.target)))
         return [chain[1:]]
 
@@ -299,7 +306,11 @@ class _Writer:
                 raise ValueError(f"projection {q.name} ends in {m}, and a pooling node of NIR has no bias: put the pooling "
                                  "before the convolution, or leave out the bias")
             kernel, stride = np.array(m.kernel, np.int64), np.array(m.stride, np.int64)
-            return "SumPool2d", {"kernel_size": kernel, "stride": stride, "padding": np.zeros(2, np.int64)}, {}
+            if len(shape) == 2:
+                raise ValueError(f"projection {q.name}: NIR has no pooling of one dimension for {m}: export with convs='2d', "
+                                 "or use a convolution with a stride")
+            kind = "AvgPool2d" if self.form.pools == "average" else "SumPool2d"
+            return kind, {"kernel_size": kernel, "stride": stride, "padding": np.zeros(2, np.int64)}, {}
         if isinstance(m, Conv2d):
             if bias is not None:
                 metadata["bias"] = bias
@@ -309,11 +320,27 @@ class _Writer:
             offset = np.zeros(len(weight), weight.dtype)
             if bias is not None:
                 full = np.broadcast_to(bias, target.shape)
-                offset = self.times(q, self.by_channel(q, full, weight, "bias").astype(bias.dtype), factor)
+                own = self.by_channel(q, self.encoded[q.target].gain, weight, "decay")
+                offset = self.times(q, self.by_channel(q, full, weight, "bias").astype(bias.dtype), own)
+            if len(shape) == 2:
+                return self.conv1d(q, m, shape, held, offset, metadata)
             return "Conv2d", {"input_shape": np.array(shape[1:], np.int64), "weight": held,
                               "stride": np.array(m.stride, np.int64), "padding": np.array(m.padding, np.int64),
                               "dilation": np.ones(2, np.int64), "groups": np.array(1), "bias": offset}, metadata
         return self.weights(q, m, gain, bias)
+
+    def conv1d(self, q: Projection, m: Conv2d, shape: tuple[int, ...], held: Array, offset: Array,
+               metadata: dict[str, Value]) -> tuple[str, dict[str, Value], dict[str, Value]]:
+        """The node of a convolution of height 1, without that height; a stride along it, which does nothing, is metadata."""
+        stride, padding = pair(np.array(m.stride)), pair(np.array(m.padding))
+        if held.shape[2] != 1 or padding[0]:
+            raise ValueError(f"projection {q.name}: {m} is no convolution of one dimension, which has a kernel of height 1 and "
+                             "no padding above and below: export with convs='2d'")
+        if stride[0] != 1:
+            metadata["stride"] = np.array(stride, np.int64)
+        return "Conv1d", {"input_shape": np.array(shape[1]), "weight": held[:, :, 0], "stride": np.array(stride[1]),
+                          "padding": np.array(padding[1]), "dilation": np.array(1), "groups": np.array(1),
+                          "bias": offset}, metadata
 
     def weights(self, q: Projection, m: Map, gain: Floats,
                 bias: ArrayLike | None) -> tuple[str, dict[str, Value], dict[str, Value]]:
@@ -327,7 +354,7 @@ class _Writer:
         if total is None:
             return "Linear", {"weight": held}, metadata
         full = np.broadcast_to(np.asarray(total), self.network.population(q.target).shape).ravel()
-        return "Affine", {"weight": held, "bias": self.times(q, full, gain.ravel())}, metadata
+        return "Affine", {"weight": held, "bias": self.times(q, full, self.encoded[q.target].gain.ravel())}, metadata
 
     def by_channel(self, q: Projection, value: Array, weight: Array, what: str) -> Array:
         """One number a channel, from an array [channels, height, width] that is constant within each; or one for all."""
