@@ -175,7 +175,7 @@ def test_a_soft_reset_net_differs_elsewhere_and_the_report_says_why(tmp_path):
 def test_wrong_arguments_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file"):
         interop.run_nir(tmp_path / "net.nir", np.ones((3, 1)), "snntorch")
-    with pytest.raises(ValueError, match=r"tool must be one of 'snntorch', 'spikingjelly', 'norse', got 'brian'"):
+    with pytest.raises(ValueError, match=r"tool must be one of 'snntorch', 'spikingjelly', 'norse', 'sinabs', got 'brian'"):
         interop.run_nir(tmp_path / "net.nir", np.ones((3, 1)), "brian")
     with pytest.raises(ValueError, match=r"counts must be finite numbers \[T, \*input\]"):
         interop.run_nir(tmp_path / "net.nir", np.array([[np.nan]]), "snntorch")
