@@ -165,6 +165,7 @@ def _plan(network: IntegerNetwork) -> Plan:
     return Plan(first, np.array([RESETS[p.reset] if p.reset else -1 for p in populations]),
                 flat(4095 - p.du for p in populations[1:]), flat(4096 - p.dv for p in populations[1:]),
                 flat(p.vth << 6 for p in populations[1:]), flat(p.bias << p.bias_exponent for p in populations[1:]),
+                flat(p.start for p in populations[1:]),
                 np.array([names.index(q.source) for q, _ in parts], np.int64),
                 np.array([names.index(q.target) for q, _ in parts], np.int64),
                 np.array([q.exponent for q, _ in parts], np.int64), np.array(slots, np.int64), rings, rows, indptr,
