@@ -175,6 +175,14 @@ def test_calibration_brings_counts_nearer_and_avoids_overflow() -> None:
     assert missed[1] <= missed[0]
 
 
+def test_calibration_composes_each_chain_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, counts = like_a_trained_net()
+    made, compose = list[Any](), integer.quantize.__globals__["composed"]
+    monkeypatch.setitem(integer.quantize.__globals__, "composed", lambda *a: made.append(a) or compose(*a))
+    model = integer.calibrate(network, counts, bits=4)
+    assert len(made) == len(network.projections) and integer.run(model, counts).steps == 43
+
+
 def test_networks_of_whole_numbers_are_taken_as_they_are() -> None:
     for seed in range(5):
         net, _ = random_integers(seed, (0, 3))

@@ -29,6 +29,6 @@ __all__ = ["ELM", "MPBN", "POOL", "QCFS", "RMP", "SURROGATES", "Astrocytes", "Av
            "BatchNorm2d", "BiPer", "Conv2d", "Delay", "DelayLinear", "Dropout", "Flatten", "Hop", "HoyerSpike", "Linear",
            "MaxPool2d", "Neuron", "Penalty", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate",
            "TEBN1d", "TEBN2d", "TdBN1d", "TdBN2d", "Whole", "WholeNeuron", "WholeRecurrent", "biper", "branch_windows",
-           "checkpointed", "collected", "eager", "estimating_error", "from_snntorch", "from_spikingjelly", "gradient_stability", "hoyer_loss",
-           "membranes", "penalties", "reste", "reste_exponent", "set_dt", "set_penalty", "territories", "to_spiking",
-           "truncated"]
+           "checkpointed", "collected", "eager", "estimating_error", "from_snntorch", "from_spikingjelly",
+           "gradient_stability", "hoyer_loss", "membranes", "penalties", "reste", "reste_exponent",
+           "set_dt", "set_penalty", "territories", "to_spiking", "truncated"]

@@ -118,6 +118,12 @@ def assembled(network: Network, layers: Sequence[Layer], target: str = "loihi2",
                           (*network.notes, *(n for layer in layers for n in layer.notes)), report)
 
 
+def with_threshold(model: IntegerNetwork, layer: Layer, factor: float) -> IntegerNetwork:
+    """The network with the threshold of this layer times a factor, which was 1; the projections stay the same objects."""
+    found, _ = population_of(layer, 1.0 / model.population(layer.name).scale, factor)
+    return replace(model, populations=tuple(found if p.name == layer.name else p for p in model.populations))
+
+
 def _layer(network: Network, p: Population, late: Mapping[str, int]) -> Layer:
     where = f"population {p.name!r}"
     assert p.rule is not None
