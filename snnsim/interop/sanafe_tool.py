@@ -90,9 +90,9 @@ def _weights(q: Any) -> NDArray[np.float64]:
 
 def _described(p: IntegerPopulation, mapping: Mapping) -> dict[str, Any]:
     leak = LEAKS.get(int(p.dv.flat[0])) if np.ptp(p.dv) == 0 else None
-    if leak is None or np.any(p.du != 4095) or np.any(p.bias != 0) or np.size(p.vth) != 1:
+    if leak is None or np.any(p.du != 4095) or np.any(p.bias != 0) or np.any(p.start != 0) or np.size(p.vth) != 1:
         known = ", ".join(map(str, LEAKS))
         raise ValueError(f"population {p.name!r}: SANA-FE computes as we do for du of 4095, dv of {known}, "
-                         "one threshold and no bias")
+                         "one threshold, no bias and a start at 0")
     return {"name": p.name, "size": p.size, "threshold": UNREACHED if p.reset == "none" else 64.0 * float(p.vth),
             "reset": "none" if p.reset == "none" else p.reset, "leak": leak, "cores": mapping.core_of(p.name).tolist()}
