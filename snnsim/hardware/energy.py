@@ -51,7 +51,12 @@ class Range(NamedTuple):
         return Range(self.low + other.low, self.high + other.high)
 
     def __str__(self) -> str:
-        return f"{self.low:.3g}" if self.low == self.high else f"{self.low:.3g} .. {self.high:.3g}"
+        return _written(self.low) if self.low == self.high else f"{_written(self.low)} .. {_written(self.high)}"
+
+
+def _written(x: float) -> str:
+    """Three digits that count, and no powers of ten."""
+    return f"{x:.3g}" if abs(x) < 999.5 else f"{float(f'{x:.3g}'):,.0f}"
 
 
 @dataclass(frozen=True, eq=False)
