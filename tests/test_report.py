@@ -16,7 +16,7 @@ from snnsim.hardware import energy, integer, mapping
 from snnsim.hardware.energy import Range
 from snnsim.hardware.loihi import check, process
 from snnsim.hardware.loihi.check import LoihiReport
-from snnsim.maps import Dense
+from snnsim.maps import Dense, weighing
 from snnsim.network import Population, Projection
 from snnsim.neurons import LIF
 from snnsim.report import simulate, write_report
@@ -137,6 +137,13 @@ def test_a_file_that_does_not_run_as_what_was_exported_is_not_hidden(loihi, samp
         "second", (21,), LIF(), 10.0, np.float32), small_network().populations[3]), projections=(
         small_network().projections[0], Projection("first", "second", (Dense(np.ones((21, 256), "f")),)),
         Projection("second", "out", (Dense(np.ones((10, 21), "f")),))))
+    turned = replace(small_network("soft"), projections=tuple(
+        replace(q, maps=(*q.maps[:-1], weighing(q.maps[-1], -q.maps[-1].weight))) if q.target == "second" else q
+        for q in small_network("soft").projections))
+    for changed, said in ((small_network("hard"), "resets population 'first' soft, the network hard"),
+                          (turned, "has other weights in first->second than the network")):
+        with pytest.raises(ValueError, match=f"net.json {said}: it is an export of another network"):
+            check.check(tmp_path / "net.json", loihi.model, changed, samples)
     with pytest.raises(ValueError, match=r"net.json holds the populations .*'second': \(20,\).*an export of another network"):
         check.check(tmp_path / "net.json", loihi.model, other, samples)
 

@@ -94,7 +94,7 @@ def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: 
 def _loihi(path: str | os.PathLike[str], network: Network, events: Any, labels: Sequence[int] | None, tools: bool,
            lava: str | os.PathLike[str]) -> Proof:
     model = check.read(path)
-    check.same_populations(path, model, network)
+    check.same_network(path, model, network)
     counts = counts_of(network, events).astype(np.int64)
     ours, theirs = integer.run(model, counts), engine.run(network, events)
     runs = [_run("lava", lambda: verify_lava([(path, counts)], python=lava)[0])] if tools else []

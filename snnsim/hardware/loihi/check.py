@@ -15,6 +15,7 @@ from snnsim.engine import Result
 from snnsim.hardware import energy, integer, mapping
 from snnsim.hardware.integer import IntegerNetwork, IntegerResult
 from snnsim.hardware.integer.latency import latencies
+from snnsim.hardware.integer.quantize import layers_of
 from snnsim.hardware.loihi import netx, process
 from snnsim.hardware.verify import LayerMatch, compare, events_of
 from snnsim.network import Network
@@ -88,7 +89,7 @@ def check(path: str | os.PathLike[str], model: IntegerNetwork, network: Network,
     """
     events = events_of(samples)
     held = read(path)
-    same_populations(path, held, network)
+    same_network(path, held, network)
     theirs, ours, floats = integer.run(held, events), integer.run(model, events), engine.run(network, events)
     placed = mapping.place(held)
     known = labels is not None and min(labels) >= 0
@@ -109,8 +110,22 @@ def quantised(network: Network, floats: Result, whole: IntegerResult) -> Quantis
     return Quantised(layers, all(x.missing == x.extra == 0 for x in layers))
 
 
-def same_populations(path: str | os.PathLike[str], held: IntegerNetwork, network: Network) -> None:
-    """ValueError where the file holds others."""
+def same_network(path: str | os.PathLike[str], held: IntegerNetwork, network: Network) -> None:
+    """ValueError where the file holds other populations or resets, or weights that do not resemble the network's: with a cosine
+    between them below one half, which no rounding to two bits and more makes of weights."""
     ours, theirs = ({p.name: p.shape for p in n.populations} for n in (network, held))
     if ours != theirs:
         raise ValueError(f"{path} holds the populations {theirs}, the network has {ours}: it is an export of another network")
+    for layer in layers_of(network):
+        if (reset := held.population(layer.name).reset) != layer.reset:
+            raise ValueError(f"{path} resets population {layer.name!r} {reset}, the network {layer.reset}: it is an export of "
+                             "another network")
+        found = {q.source: q for q in held.projections if q.target == layer.name}
+        for source, m, _ in layer.maps:
+            q = found.get(source)
+            if q is not None and type(q.map) is not type(m):  # a .net holds what is sparse as a matrix
+                continue
+            a, b = (np.asarray(w, np.float64).ravel() for w in (m.arrays()["weight"], q.mantissas if q else ()))
+            if a.shape != b.shape or a @ b < 0.5 * np.linalg.norm(a) * np.linalg.norm(b):
+                raise ValueError(f"{path} has other weights in {source}->{layer.name} than the network: it is an export of "
+                                 "another network")
