@@ -19,6 +19,9 @@ class Format(StrEnum):
     lava = "lava"
 
 
+ENDINGS = {".net": Format.netx, ".json": Format.loihi, ".py": Format.lava}
+
+
 class Encoding(StrEnum):
     unit_r = "unit_r"
     tau_over_dt = "tau_over_dt"
@@ -28,12 +31,13 @@ class Encoding(StrEnum):
 def export(
     network: Annotated[Path, typer.Argument(help="A network file (.h5).")],
     out: Annotated[Path, typer.Argument(help="The file to write: net.nir, net.net, net.json or net.py.")],
-    to: Annotated[Format, typer.Option("--to", help=(
+    to: Annotated[Format | None, typer.Option("--to", help=(
         "nir; netx: lava-dl's .net file; loihi: a description of processes (JSON and HDF5); lava: a script that runs them in "
-        "Lava."))] = Format.nir,
-    encoding: Annotated[Encoding, typer.Option("--encoding", help="How NIR holds a decay.")] = Encoding.unit_r,
+        "Lava. By default what the file's name ends in: .net, .json, .py, else nir."))] = None,
+    encoding: Annotated[Encoding | None, typer.Option("--encoding", help="How NIR holds a decay, by default unit_r.")] = None,
     allow_lossy: Annotated[bool, typer.Option("--allow-lossy", help="Write NIR although something is lost.")] = False,
-    bits: Annotated[int, typer.Option("--bits", min=2, max=8, help="Bits of a weight in whole numbers (not NIR).")] = 8,
+    bits: Annotated[int | None, typer.Option("--bits", min=2, max=8, help="Bits of a weight in whole numbers (not NIR), by "
+                                                                          "default 8.")] = None,
     data: Annotated[str | None, typer.Option("--data", help="Fit scales and thresholds to training samples of this set "
                                                             "(not NIR).")] = None,
     root: Root = None,
@@ -46,18 +50,35 @@ def export(
     recorded in the file. Hardware computes in whole numbers: what that changes is printed, and `snnsim verify` says what it
     costs.
 
-    Examples: `snnsim export net.h5 net.nir --allow-lossy`, `snnsim export net.h5 net.json --to loihi --data digits-events`,
-    then `snnsim verify net.json --against net.h5 --data digits-events`
+    Examples: `snnsim export net.h5 net.nir --allow-lossy`, `snnsim export net.h5 net.json --data digits-events`, then
+    `snnsim verify net.json --against net.h5 --data digits-events`
     """
     from snnsim.network_file import load_network
 
+    to = to or ENDINGS.get(out.suffix, Format.nir)
+    _checked(to, out, {"--encoding": encoding, "--allow-lossy": allow_lossy or None},
+             {"--bits": bits, "--data": data, "--root": root, "--option": option or None})
     net = load_network(network)
     if to is Format.nir:
-        _nir(net, out, encoding, allow_lossy)
-        return
-    if out.suffix != (wanted := {"netx": ".net", "loihi": ".json", "lava": ".py"}[to.value]):
+        _nir(net, out, encoding or Encoding.unit_r, allow_lossy)
+    else:
+        _whole(net, out, to, bits or 8, data, root, option, limit)
+
+
+def _checked(to: Format, out: Path, of_nir: dict[str, Any], of_whole: dict[str, Any]) -> None:
+    """Wrong usage where a name or an option belongs to another format."""
+    wanted = next((ending for ending, made in ENDINGS.items() if made is to), None)
+    if wanted is not None and out.suffix != wanted:
         raise typer.BadParameter(f"--to {to.value} writes a file whose name ends in {wanted}, got {out.name}")
-    _whole(net, out, to, bits, data, root, option, limit)
+    if wanted is None and out.suffix in ENDINGS:
+        raise typer.BadParameter(f"a NIR file must not end in {out.suffix}, by which `snnsim verify` knows another format, got "
+                                 f"{out.name}")
+    for name, value in (of_whole if to is Format.nir else of_nir).items():
+        if value is not None:
+            raise typer.BadParameter(f"{name} belongs to {'whole numbers' if to is Format.nir else 'NIR'}, and {out.name} is "
+                                     f"{'NIR' if to is Format.nir else 'in whole numbers'}: leave it out")
+    if of_whole["--data"] is None and (of_whole["--root"] or of_whole["--option"]):
+        raise typer.BadParameter(f"{'--root' if of_whole['--root'] else '--option'} belongs to --data: give both, or none")
 
 
 def _nir(net: Any, out: Path, encoding: Encoding, allow_lossy: bool) -> None:
@@ -82,10 +103,17 @@ def _whole(net: Any, out: Path, to: Format, bits: int, data: str | None, root: P
         train, _ = load(data, root, "--root", parsed(option))
         samples = [train[i].events for i in spread(train.labels, limit)]
         model = integer.calibrate(net, samples, target, bits=bits)
-    {Format.netx: netx.write, Format.loihi: process.write, Format.lava: script.write}[to](model, out)
+    try:
+        {Format.netx: netx.write, Format.loihi: process.write, Format.lava: script.write}[to](model, out)
+    except ValueError as e:
+        raise ValueError(str(e).replace("write the process description and its script",
+                                        "write the process description or its script (--to loihi, --to lava)")) from None
     rows = [(q.name, str(q.bits), q.sign, str(q.exponent), str(q.delay), f"{model.report[q.name]['error']:.2%}",
              f"{model.report[q.name]['clipped']:.2%}", f"{model.report[q.name]['zero']:.2%}") for q in model.projections]
     table(("projection", ">bits", "signs", ">exponent", ">delay", ">error of weights", ">clipped", ">became 0"), rows,
           f"{out}: {len(model.populations) - 1} populations in whole numbers, {model.latency} steps behind the input")
+    beside: list[str] = {Format.netx: [], Format.loihi: [".arrays.h5"], Format.lava: [".json", ".arrays.h5"]}[to]
+    if beside:
+        say(f"{out.name} needs {' and '.join(out.with_suffix(ending).name for ending in beside)}, written beside it", "dim")
     for text in model.notes:
         say(f"note: {text}", "dim")

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from snnsim import engine
 from snnsim.engine.inputs import rows_of
 from snnsim.hardware import MatchReport, integer, nir
-from snnsim.hardware.integer import IntegerNetwork
-from snnsim.hardware.integer.latency import latencies
-from snnsim.hardware.loihi import netx, process
-from snnsim.hardware.verify import LayerMatch, compare, compared, events_of
+from snnsim.hardware.loihi import check
+from snnsim.hardware.loihi.check import Quantised
+from snnsim.hardware.verify import compared, events_of
 from snnsim.interop.lava_tools import LavaReport, verify_lava
 from snnsim.interop.nir_tools import READ_BY, beside
 from snnsim.network import Network
@@ -26,19 +25,6 @@ from snnsim.network import Network
 Array = NDArray[Any]
 Report = MatchReport | LavaReport
 LOIHI = (".net", ".json", ".py")
-
-
-@dataclass(frozen=True)
-class Quantised:
-    """The executor's run of the artefact beside the network of floats that it was made of: spikes by population, shifted by the
-    steps that hardware is late. They differ by what quantising costs; nothing is wrong with the artefact where they do."""
-
-    layers: tuple[LayerMatch, ...]
-    exact: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        layers = [{**asdict(x), "missing": x.missing, "extra": x.extra, "share": x.share} for x in self.layers]
-        return {"layers": layers, "exact": self.exact}
 
 
 @dataclass(frozen=True)
@@ -107,30 +93,16 @@ def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: 
 
 def _loihi(path: str | os.PathLike[str], network: Network, events: Any, labels: Sequence[int] | None, tools: bool,
            lava: str | os.PathLike[str]) -> Proof:
-    model = read_loihi(path)
-    shapes = {p.name: p.shape for p in network.populations}
-    held = {p.name: p.shape for p in model.populations}
-    if shapes != held:
-        raise ValueError(f"{path} holds the populations {held}, the network has {shapes}: it is an export of another network")
+    model = check.read(path)
+    check.same_network(path, model, network)
     counts = counts_of(network, events).astype(np.int64)
     ours, theirs = integer.run(model, counts), engine.run(network, events)
-    late, steps = latencies(network), len(counts)
-    expected = {n: theirs.spikes[n].dense() for n in ours.spikes}
-    layers = compare(expected, {n: s[late[n]: late[n] + steps] for n, s in ours.spikes.items()})
-    quantised = Quantised(layers, all(x.missing == x.extra == 0 for x in layers))
     runs = [_run("lava", lambda: verify_lava([(path, counts)], python=lava)[0])] if tools else []
     equal = int(np.sum(np.atleast_1d(ours.prediction) == np.atleast_1d(theirs.prediction)))
     whole = [n for n, o in ours.overflows.items() if any(o.values())]
     notes = (*model.notes, *(f"population {n!r}: sums, currents or membranes left their bits" for n in whole))
     return Proof(os.fspath(path), "loihi", counts.shape[1], tuple(runs), equal, _accuracy(theirs.prediction, labels),
-                 _accuracy(ours.prediction, labels), quantised, notes)
-
-
-def read_loihi(path: str | os.PathLike[str]) -> IntegerNetwork:
-    """The integer network in a .net file, a description of processes, or beside a script. Errors: those of the readers."""
-    if Path(path).suffix == ".net":
-        return netx.read(path)
-    return process.read(Path(path).with_suffix(".json"))
+                 _accuracy(ours.prediction, labels), check.quantised(network, theirs, ours), notes)
 
 
 def _run(tool: str, verified: Callable[[], Report]) -> Run:
