@@ -85,11 +85,11 @@ class Recording:
         sample, step = divmod(self.time_step - 1, self.steps + self.rest)
         if self.time_step == 1:
             self.kept = [np.zeros((self.steps, self.samples, self.v.size), t) for t in (np.uint8, np.int32, np.int32)]
-            self.v[:] = self.proc_params["start"]
+            self.v[:] = self.proc_params.get("start", 0)  # lava-dl makes neurons without one
         if step >= self.steps:
             self.a_in.recv()
             self.u[:] = 0
-            self.v[:] = self.proc_params["start"]
+            self.v[:] = self.proc_params.get("start", 0)
             self.s_out.send(np.zeros(self.v.shape, bool))
         else:
             super().run_spk()
