@@ -2,7 +2,8 @@
 
 ngspice has no junction. Each becomes a capacitor, a resistor and a source of the current Ic sin(V(ph)), where the voltage of
 node ph is the junction's phase: the integral of 2 pi V / Phi0 on a capacitor of 1 pF. The resistor is r0 at every voltage, so
-that what reaches the gap (vg - delv / 2, 2.75 mV by default) differs; shunted junctions do not. """
+that what reaches the gap (vg - delv / 2, 2.75 mV by default) differs; shunted junctions do not.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +113,8 @@ def run_ngspice(circuit: Deck | Circuit, junctions: Sequence[str] | None = None,
     """Simulate in ngspice. timeout: s; the rest as of `to_ngspice`.
 
     Errors: those of `to_ngspice`; FileNotFoundError that says how to install it; RuntimeError with its last words;
-    TimeoutError. """
+    TimeoutError.
+    """
     circuit = flatten(circuit) if isinstance(circuit, Deck) else circuit
     text = to_ngspice(circuit, junctions, step=step, stop=stop)
     program = ngspice()
