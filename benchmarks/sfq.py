@@ -13,7 +13,7 @@ from snnsim.interop.ngspice_tool import ngspice, run_ngspice
 
 CHAINS = (100, 300, 1000, 4000)  # junctions
 BESIDE_NGSPICE = (100, 1000)
-ROUNDS = 5
+ROUNDS = 3
 STEPS = 2000
 TOLERANCE = 0.2e-12
 CELL = """* own cells: a junction of 250 uA every 4 pH, 0.7 of it as bias
