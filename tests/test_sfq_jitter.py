@@ -11,7 +11,7 @@ import pytest
 from snnsim.hardware import sfq
 from snnsim.hardware.sfq import SFQLayer, SFQNetwork
 from snnsim.hardware.sfq.jitter import wilson
-from snnsim.hardware.sfq.xor import CASES, pulses, xor
+from snnsim.hardware.sfq.xor import CASES, xor, xor_pulses
 
 
 def net() -> tuple[SFQNetwork, Any]:
@@ -49,7 +49,7 @@ def test_the_row_is_what_the_runs_say() -> None:
 
 @pytest.mark.parametrize("name", "ABC")
 def test_the_margin_of_xor_is_where_errors_begin(name: str) -> None:
-    x = np.repeat(pulses(name, CASES)[:, None], 200, 1)
+    x = np.repeat(xor_pulses(name, CASES)[:, None], 200, 1)
     found = sfq.margin(xor(name), x, resolution=0.05)
     below, above = sfq.sweep(xor(name), x, [0.8 * found, 1.5 * found + 0.3])
     assert 0.2 < found < 3.0 and below.wrong_spikes == 0 and above.wrong_spikes > 0
