@@ -23,6 +23,7 @@ from benchmarks import (
     sanafe,
     scaling,
     sfq,
+    sfq_pulses,
     sparse,
     startup,
     threads,
@@ -39,7 +40,7 @@ BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scalin
               "train-threads": training_threads.train_threads, "layout": layout_picture.layout, "gpu": gpu.gpu,
               "sparse": sparse.sparse, "methods": methods.methods, "cochlea": cochlea.cochlea, "delays": delays.delays,
               "export": export.export, "lava": loihi.lava, "faults": faults.faults, "sanafe": sanafe.sanafe,
-              "sfq": sfq.sfq}
+              "sfq": sfq.sfq, "sfq_pulses": sfq_pulses.sfq_pulses}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():
