@@ -17,6 +17,17 @@ class Format(StrEnum):
     netx = "netx"
     loihi = "loihi"
     lava = "lava"
+    sfq = "sfq"
+
+
+class Level(StrEnum):
+    cells = "cells"
+    junctions = "junctions"
+
+
+class Form(StrEnum):
+    table = "table"
+    cells = "cells"
 
 
 class Encoding(StrEnum):
@@ -29,7 +40,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="The file to write: net.nir, net.net, net.json or net.py.")],
     to: Annotated[Format, typer.Option("--to", help=(
         "nir; netx: lava-dl's .net file; loihi: a description of processes (JSON and HDF5); lava: a script that runs them in "
-        "Lava."))] = Format.nir,
+        "Lava; sfq: Verilog of superconducting pulse logic (net.json, net.v, net_tb.v, cells.v)."))] = Format.nir,
     encoding: Annotated[Encoding, typer.Option("--encoding", help="How NIR holds a decay.")] = Encoding.unit_r,
     allow_lossy: Annotated[bool, typer.Option("--allow-lossy", help="Write NIR although something is lost.")] = False,
     bits: Annotated[int, typer.Option("--bits", min=2, max=8, help="Bits of a weight in whole numbers (not NIR).")] = 8,
@@ -38,6 +49,12 @@ def export(
     root: Root = None,
     option: Options = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="So many training samples; the classes take turns.")] = 48,
+    level: Annotated[Level, typer.Option("--level", help="sfq: of cells, or of junctions.")] = Level.cells,
+    form: Annotated[Form | None, typer.Option("--form", help="sfq: a table a layer, or cell by cell; by default the latter "
+                                                            "where it is small enough.")] = None,
+    burst: Annotated[int, typer.Option("--burst", min=1, max=255, help="sfq: most pulses of an input in a step.")] = 1,
+    cells: Annotated[Path | None, typer.Option("--cells", help="sfq: a folder of your own cells.")] = None,
+    process: Annotated[Path | None, typer.Option("--process", help="sfq: a process of your own (TOML).")] = None,
 ) -> None:
     """Write a network for other tools and for hardware, and say what their format cannot hold.
 
@@ -54,9 +71,32 @@ def export(
     if to is Format.nir:
         _nir(net, out, encoding, allow_lossy)
         return
-    if out.suffix != (wanted := {"netx": ".net", "loihi": ".json", "lava": ".py"}[to.value]):
+    if out.suffix != (wanted := {"netx": ".net", "loihi": ".json", "lava": ".py", "sfq": ".json"}[to.value]):
         raise typer.BadParameter(f"--to {to.value} writes a file whose name ends in {wanted}, got {out.name}")
+    if to is Format.sfq:
+        counts = None if data is None else _pulses(net, data, root, option, limit)
+        _sfq(net, out, level, form, burst, cells, process, counts)
+        return
     _whole(net, out, to, bits, data, root, option, limit)
+
+
+def _pulses(net: Any, data: str, root: Path | None, option: list[str] | None, limit: int) -> Any:
+    """Training samples as counts: what the testbench sends."""
+    from snnsim.interop.proof import counts_of
+
+    train, _ = load(data, root, "--root", parsed(option))
+    return counts_of(net, [train[i].events for i in spread(train.labels, limit)])
+
+
+def _sfq(net: Any, out: Path, level: Level, form: Form | None, burst: int, cells: Path | None, process: Path | None,
+         counts: Any) -> None:
+    from snnsim.hardware import sfq
+    from snnsim.hardware.sfq.library import load as library
+
+    found = sfq.export(sfq.of_network(net, burst=burst), out, level=level.value, form=None if form is None else form.value,
+                       counts=counts, library=library(cells, process))
+    say(f"{out}, {out.with_suffix('.v').name}, {out.stem}_tb.v, cells.v")
+    say(str(found))
 
 
 def _nir(net: Any, out: Path, encoding: Encoding, allow_lossy: bool) -> None:

@@ -1,5 +1,6 @@
 """Networks as superconducting pulse logic: single flux quanta that are counted."""
 
+from snnsim.hardware.sfq.export import export
 from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork, of_network
 
-__all__ = ["SFQLayer", "SFQNetwork", "of_network"]
+__all__ = ["SFQLayer", "SFQNetwork", "export", "of_network"]
