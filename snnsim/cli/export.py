@@ -17,6 +17,17 @@ class Format(StrEnum):
     netx = "netx"
     loihi = "loihi"
     lava = "lava"
+    sfq = "sfq"
+
+
+class Level(StrEnum):
+    cells = "cells"
+    junctions = "junctions"
+
+
+class Form(StrEnum):
+    table = "table"
+    cells = "cells"
 
 
 ENDINGS = {".net": Format.netx, ".json": Format.loihi, ".py": Format.lava}
@@ -33,7 +44,8 @@ def export(
     out: Annotated[Path, typer.Argument(help="The file to write: net.nir, net.net, net.json or net.py.")],
     to: Annotated[Format | None, typer.Option("--to", help=(
         "nir; netx: lava-dl's .net file; loihi: a description of processes (JSON and HDF5); lava: a script that runs them in "
-        "Lava. By default what the file's name ends in: .net, .json, .py, else nir."))] = None,
+        "Lava; sfq: Verilog of superconducting pulse logic (net.json, net.v, net_tb.v, cells.v). By default what the name ends in: "
+        ".net, .json (loihi), .py, else nir."))] = None,
     encoding: Annotated[Encoding | None, typer.Option("--encoding", help="How NIR holds a decay, by default unit_r.")] = None,
     allow_lossy: Annotated[bool, typer.Option("--allow-lossy", help="Write NIR although something is lost.")] = False,
     bits: Annotated[int | None, typer.Option("--bits", min=2, max=8, help="Bits of a weight in whole numbers (not NIR), by "
@@ -43,6 +55,13 @@ def export(
     root: Root = None,
     option: Options = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="So many training samples; the classes take turns.")] = 48,
+    level: Annotated[Level | None, typer.Option("--level", help="sfq: of cells, the default, or of junctions.")] = None,
+    form: Annotated[Form | None, typer.Option("--form", help="sfq: a table a layer, or cell by cell; by default the latter "
+                                                            "where it is small enough.")] = None,
+    burst: Annotated[int | None, typer.Option("--burst", min=1, max=255, help="sfq: most pulses of an input in a step, by "
+                                                                              "default 1.")] = None,
+    cells: Annotated[Path | None, typer.Option("--cells", help="sfq: a folder of your own cells.")] = None,
+    process: Annotated[Path | None, typer.Option("--process", help="sfq: a process of your own (TOML).")] = None,
 ) -> None:
     """Write a network for other tools and for hardware, and say what their format cannot hold.
 
@@ -57,28 +76,57 @@ def export(
 
     to = to or ENDINGS.get(out.suffix, Format.nir)
     _checked(to, out, {"--encoding": encoding, "--allow-lossy": allow_lossy or None},
-             {"--bits": bits, "--data": data, "--root": root, "--option": option or None})
+             {"--bits": bits}, {"--level": level, "--form": form, "--burst": burst, "--cells": cells, "--process": process},
+             {"--data": data, "--root": root, "--option": option or None})
     net = load_network(network)
     if to is Format.nir:
         _nir(net, out, encoding or Encoding.unit_r, allow_lossy)
+    elif to is Format.sfq:
+        counts = None if data is None else _pulses(net, data, root, option, limit)
+        _sfq(net, out, level or Level.cells, form, burst or 1, cells, process, counts)
     else:
         _whole(net, out, to, bits or 8, data, root, option, limit)
 
 
-def _checked(to: Format, out: Path, of_nir: dict[str, Any], of_whole: dict[str, Any]) -> None:
+def _checked(to: Format, out: Path, of_nir: dict[str, Any], of_whole: dict[str, Any], of_sfq: dict[str, Any],
+             samples: dict[str, Any]) -> None:
     """Wrong usage where a name or an option belongs to another format."""
-    wanted = next((ending for ending, made in ENDINGS.items() if made is to), None)
+    wanted = {**{made: ending for ending, made in ENDINGS.items()}, Format.sfq: ".json"}.get(to)
     if wanted is not None and out.suffix != wanted:
         raise typer.BadParameter(f"--to {to.value} writes a file whose name ends in {wanted}, got {out.name}")
     if wanted is None and out.suffix in ENDINGS:
         raise typer.BadParameter(f"a NIR file must not end in {out.suffix}, by which `snnsim verify` knows another format, got "
                                  f"{out.name}")
-    for name, value in (of_whole if to is Format.nir else of_nir).items():
-        if value is not None:
-            raise typer.BadParameter(f"{name} belongs to {'whole numbers' if to is Format.nir else 'NIR'}, and {out.name} is "
-                                     f"{'NIR' if to is Format.nir else 'in whole numbers'}: leave it out")
-    if of_whole["--data"] is None and (of_whole["--root"] or of_whole["--option"]):
-        raise typer.BadParameter(f"{'--root' if of_whole['--root'] else '--option'} belongs to --data: give both, or none")
+    kind = {Format.nir: "NIR", Format.sfq: "SFQ"}.get(to, "whole numbers")
+    written = f"{out.name} is {'in ' if kind == 'whole numbers' else ''}{kind}"
+    for home, given in (("NIR", of_nir), ("whole numbers", of_whole), ("SFQ", of_sfq)):
+        for name, value in given.items():
+            if value is not None and home != kind:
+                raise typer.BadParameter(f"{name} belongs to {home}, and {written}: leave it out")
+    for name, value in samples.items():
+        if value is not None and to is Format.nir:
+            raise typer.BadParameter(f"{name} belongs to whole numbers, and {written}: leave it out")
+    if samples["--data"] is None and (samples["--root"] or samples["--option"]):
+        raise typer.BadParameter(f"{'--root' if samples['--root'] else '--option'} belongs to --data: give both, or none")
+
+
+def _pulses(net: Any, data: str, root: Path | None, option: list[str] | None, limit: int) -> Any:
+    """Training samples as counts: what the testbench sends."""
+    from snnsim.interop.proof import counts_of
+
+    train, _ = load(data, root, "--root", parsed(option))
+    return counts_of(net, [train[i].events for i in spread(train.labels, limit)])
+
+
+def _sfq(net: Any, out: Path, level: Level, form: Form | None, burst: int, cells: Path | None, process: Path | None,
+         counts: Any) -> None:
+    from snnsim.hardware import sfq
+    from snnsim.hardware.sfq.library import load as library
+
+    found = sfq.export(sfq.of_network(net, burst=burst), out, level=level.value, form=None if form is None else form.value,
+                       counts=counts, library=library(cells, process))
+    say(f"{out}, {out.with_suffix('.v').name}, {out.stem}_tb.v, cells.v")
+    say(str(found))
 
 
 def _nir(net: Any, out: Path, encoding: Encoding, allow_lossy: bool) -> None:
