@@ -18,7 +18,7 @@ from snnsim.hardware.sfq.build import expand
 from snnsim.hardware.sfq.library import Process, load, read_cell, subckt
 from snnsim.hardware.sfq.plan import plan
 from snnsim.hardware.sfq.statistics import statistics
-from tests.sfq_nets import random_net
+from tests.sfq_cell_nets import random_net
 
 LIBRARY = load()
 CELLS = Path(library_module.__file__).parent / "cells"
