@@ -44,8 +44,8 @@ def export(
     out: Annotated[Path, typer.Argument(help="The file to write: net.nir, net.net, net.json or net.py.")],
     to: Annotated[Format | None, typer.Option("--to", help=(
         "nir; netx: lava-dl's .net file; loihi: a description of processes (JSON and HDF5); lava: a script that runs them in "
-        "Lava; sfq: Verilog of superconducting pulse logic (net.json, net.v, net_tb.v, cells.v). By default what the name ends in: "
-        ".net, .json (loihi), .py, else nir."))] = None,
+        "Lava; sfq: Verilog of superconducting pulse logic (net.json, net.v, net_tb.v, cells.v). By default what the name "
+        "ends in: .net, .json (loihi), .py, else nir."))] = None,
     encoding: Annotated[Encoding | None, typer.Option("--encoding", help="How NIR holds a decay, by default unit_r.")] = None,
     allow_lossy: Annotated[bool, typer.Option("--allow-lossy", help="Write NIR although something is lost.")] = False,
     bits: Annotated[int | None, typer.Option("--bits", min=2, max=8, help="Bits of a weight in whole numbers (not NIR), by "
