@@ -24,6 +24,7 @@ from benchmarks import (
     scaling,
     sfq,
     sfq_cells,
+    sfq_digits,
     sfq_pulses,
     sfq_verilog,
     sparse,
@@ -42,7 +43,8 @@ BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scalin
               "train-threads": training_threads.train_threads, "layout": layout_picture.layout, "gpu": gpu.gpu,
               "sparse": sparse.sparse, "methods": methods.methods, "cochlea": cochlea.cochlea, "delays": delays.delays,
               "export": export.export, "lava": loihi.lava, "faults": faults.faults, "sanafe": sanafe.sanafe,
-              "sfq": sfq.sfq, "sfq_cells": sfq_cells.sfq_cells, "sfq_pulses": sfq_pulses.sfq_pulses,
+              "sfq": sfq.sfq, "sfq_cells": sfq_cells.sfq_cells, "sfq_digits": sfq_digits.sfq_digits,
+              "sfq_pulses": sfq_pulses.sfq_pulses,
               "sfq_verilog": sfq_verilog.sfq_verilog}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)

@@ -1,12 +1,15 @@
-"""Superconducting circuits. The junction solver beside ngspice: chains of transmission line in which a pulse travels."""
+"""Superconducting circuits: the junction solver beside ngspice, on chains of transmission line in which a pulse travels, then
+Verilog in iverilog (see sfq_verilog) and the pulse-level executor (see sfq_pulses)."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import Any
 
 import numpy as np
 
+from benchmarks import sfq_pulses, sfq_verilog
 from benchmarks.common import AsJson, refuse, report
 from snnsim.hardware.sfq.junctions import parse_deck, simulate
 from snnsim.interop.ngspice_tool import ngspice, run_ngspice
@@ -37,10 +40,20 @@ def sfq(as_json: AsJson = False) -> None:
     """Junction-steps a second of CPU time, ngspice in the same run. A part gives rows, and ratios of our time to a peer's."""
     rows: list[dict[str, Any]] = []
     ratios: dict[str, float] = {}
-    for part in (solver,):
+    for part in (solver, verilog, pulses):
         found, of = part()
         rows, ratios = rows + found, {**ratios, **of}
     report("sfq", rows, ratios, as_json, "CPU time a junction-step")
+
+
+def verilog() -> tuple[list[dict[str, Any]], dict[str, float]]:
+    if shutil.which("iverilog") is None:
+        refuse("iverilog is missing: apt install iverilog")
+    return [{"part": "verilog", **sfq_verilog.row(sizes)} for sizes in sfq_verilog.NETS], {}
+
+
+def pulses() -> tuple[list[dict[str, Any]], dict[str, float]]:
+    return [{"part": "pulses", **row} for row in sfq_pulses.measured()], {}
 
 
 def solver() -> tuple[list[dict[str, Any]], dict[str, float]]:
