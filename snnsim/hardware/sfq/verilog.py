@@ -55,7 +55,7 @@ def identifier(name: str) -> str:
     if not (name.isascii() and name.isidentifier()) or len(name) > 64:
         raise ValueError(f"name must be letters, digits and _, at most 64, not first a digit, got {name!r}")
     if name in WORDS or name.startswith("sfq_"):
-        raise ValueError(f"name must be no word of Verilog, nor begin with sfq_, got {name!r}")
+        raise ValueError(f"name must be no word of Verilog, nor begin with sfq_, got {name!r}: take another")
     return name
 
 
