@@ -122,11 +122,14 @@ def test_the_numbers_of_a_schedule() -> None:
     schedule = slotted(network, delays=delays)
     np.testing.assert_array_equal(schedule.phases[0].start, [0, 48, 56])
     np.testing.assert_array_equal(schedule.phases[1].start, [0, 8])
-    assert [p.tick for p in schedule.phases] == [72 + 4 + 5 + 3, 24 + 4]
+    assert [p.tick for p in schedule.phases] == [72 + 4 + 5 + 3] * 2  # the second needs 24 + 4, and waits for the first
     assert (schedule.period, schedule.latency, schedule.frequency) == (84.0, 168.0, 1e3 / 84.0)
     assert repr(schedule) == "Schedule(2 layers, spacing 8 ps, period 84 ps, 11.9 GHz, latency 168 ps)"
     np.testing.assert_array_equal(slotted(network, delays=delays, order=[[2, 0, 1], None]).phases[0].start, [16, 64, 0])
-    assert [p.tick for p in asynchronous(network, delays=delays).phases] == [48 + 12, 16 + 4]
+    assert [p.tick for p in asynchronous(network, delays=delays).phases] == [48 + 12] * 2
+    early = Schedule((replace(schedule.phases[0], start=[0, 1, 2], tick=7.0), schedule.phases[1]))
+    with pytest.raises(ValueError, match="layer 'a' decides at 7 ps, while layer 'b' still reads .* until 8 ps"):
+        early.check(network, delays)
     found = sfq.run(network, np.zeros((3, 3), int), schedule=schedule, delays=delays)
     assert (found.latency, found.duration) == (168.0, 168.0 + 2 * 84.0)
 

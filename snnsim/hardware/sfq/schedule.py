@@ -8,14 +8,16 @@ after another:
     arrives            driver + splitters + mergers of its path later
     tick               settle ps after the last slot's end: the somas decide, their pulses are held for the next layer's slots
 
-Layers are pipelined, layer l + 1 works on tick t while layer l works on t + 1: the period is that of the longest phase, and a
-decision is known after as many periods as there are layers. Times are in ps. This form of the clocking is our own.
+Layers are pipelined, layer l + 1 works on tick t while layer l works on t + 1: the period is that of the longest phase. At its
+end all layers decide, as a decision takes the place of that which the layer after it still reads. The last one is known after
+as many periods as there are layers. Times are in ps. This form of the clocking is our own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -103,6 +105,10 @@ class Schedule:
         found = [(p.layer, np.size(p.start)) for p in self.phases]
         if found != sizes:
             raise ValueError(f"the schedule is of layers {found}, the network has {sizes} (name, sources)")
+        for before, after in pairwise(self.phases):
+            if before.tick < (late := float(np.max(after.start))):
+                raise ValueError(f"layer {before.layer!r} decides at {before.tick:g} ps, while layer {after.layer!r} still "
+                                 f"reads what it decided before, until {late:g} ps")
         if self.spacing < delays.dead:
             raise ValueError(f"spacing is {self.spacing:g} ps, but a merger loses what comes sooner than {delays.dead:g} ps "
                              f"after another pulse: spacing must be at least {delays.dead:g}")
@@ -145,9 +151,7 @@ def slotted(network: SFQNetwork, *, spacing: float = SPACING, settle: float | No
         start = np.empty(sources)
         start[chosen] = np.cumsum(width[chosen]) - width[chosen]
         phases.append(Phase(layer.name, start, float(width.sum()) + (longest if settle is None else settle)))
-    made = Schedule(tuple(phases), spacing)
-    made.check(network, delays)
-    return made
+    return _together(phases, spacing, network, delays)
 
 
 def asynchronous(network: SFQNetwork, *, spacing: float = SPACING, settle: float | None = None,
@@ -161,7 +165,12 @@ def asynchronous(network: SFQNetwork, *, spacing: float = SPACING, settle: float
         longest = float(paths(layer, delays).max()) if settle is None else settle
         most = max(1, int(np.abs(layer.weight).max())) * (network.burst if i == 0 else 1)
         phases.append(Phase(layer.name, np.zeros(layer.weight.shape[1]), spacing * most + longest))
-    made = Schedule(tuple(phases), spacing)
+    return _together(phases, spacing, network, delays)
+
+
+def _together(phases: Sequence[Phase], spacing: float, network: SFQNetwork, delays: Delays) -> Schedule:
+    last = max(p.tick for p in phases)
+    made = Schedule(tuple(replace(p, tick=last) for p in phases), spacing)
     made.check(network, delays)
     return made
 
