@@ -160,7 +160,7 @@ def es_file(events, width, height, kind=1, exposures=()):
             step -= jump
         out.append(bytes([{1: step << 1 | p, 2: step << 2 | p << 1, 4: step}[kind]]))
         out.append(struct.pack("<HH", x, height - 1 - y) + (bytes([n & 255, 2, 3]) if kind == 4 else b""))
-        if n in exposures:
+        if kind == 2 and n in exposures:
             out.append(bytes([n % 2 << 1 | 1]) + struct.pack("<HH", x, height - 1 - y))
         if n % 7 == 3:
             out.append(b"\xfc" if kind == 2 else b"\xfe")  # nothing

@@ -9,19 +9,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from snnsim.datasets.events import EVENT, Events, Recording, Sensor, whole
+from snnsim.datasets.formats.aedat2 import AEDAT2
+from snnsim.datasets.formats.aedat3 import AEDAT3
+from snnsim.datasets.formats.bin40 import BIN
+from snnsim.datasets.formats.dat import DAT
 from snnsim.datasets.formats.driver import Decoder, Format, Policy
 from snnsim.datasets.formats.es import ES
 from snnsim.datasets.formats.evt2 import EVT2
+from snnsim.datasets.formats.evt3 import EVT3
+from snnsim.datasets.formats.evt21 import EVT21
 from snnsim.datasets.formats.source import Place, Source, empty, most_events
 from snnsim.rule import one_of
 
 # In the order in which a file is asked whether it is one: what has no header comes last.
-FORMATS: dict[str, Format] = {f.name: f for f in (EVT2, ES)}
+FORMATS: dict[str, Format] = {f.name: f for f in (EVT2, EVT21, EVT3, ES, DAT, AEDAT2, AEDAT3, BIN)}
 
 # Sizes of common sensors: what a recording lies on when its file does not say, the first that holds all events.
 COMMON = tuple(Sensor(h, w) for h, w in ((34, 34), (128, 128), (180, 240), (240, 304), (260, 346), (480, 640), (720, 1280)))
@@ -52,13 +57,16 @@ class Stream:
     out so far; first_fault: what was wrong with the first.
     """
 
-    def __init__(self, place: Place, chunk: int, form: str | None, on_error: str, order: str, sensor: Sensor | None) -> None:
-        self._chunk = chunk
-        self._policy = Policy("", on_error, order)
-        self._source = Source(place)
+    def __init__(self, place: Place | Source, chunk: int = 2**20, form: str | Format | None = None, on_error: str = "raise",
+                 order: str = "raise", sensor: Sensor | None = None) -> None:
+        self._chunk = whole("chunk", chunk, 1, 2**31)
+        self._policy = Policy(on_error, order)
+        if sensor is not None and not isinstance(sensor, Sensor):
+            raise ValueError(f"sensor must be a datasets.Sensor(height, width), got {sensor!r}")
+        self._source = place if isinstance(place, Source) else Source(place)
         self._policy.name = self._source.name
         try:
-            self.format = recognised(self._source, form)
+            self.format = form if isinstance(form, Format) else recognised(self._source, form)
             self.decoder: Decoder = self.format.open(self._source, self._policy, sensor)
         except BaseException:
             self._source.close()
@@ -93,13 +101,18 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self._source.close()
 
-    def whole(self) -> Recording:
-        """All that is left, as one recording."""
+    def every(self) -> Events:
+        """All that is left, sorted; a warning says what was left out as faulty."""
         with self:
             events = self._every()
         self._policy.warn()
-        if self._policy.order == "sort" and len(events) and np.any(events["t"][1:] < events["t"][:-1]):
+        if self._policy.order == "sort" and np.any(events["t"][1:] < events["t"][:-1]):
             events = events[np.argsort(events["t"], kind="stable")]
+        return events
+
+    def whole(self) -> Recording:
+        """All that is left as one recording; its label is not known (-1)."""
+        events = self.every()
         events.setflags(write=False)
         return Recording.of_checked(events, -1, self.sensor or smallest(events), self._source.name)
 
@@ -128,7 +141,7 @@ def read(place: Place, *, format: str | None = None, on_error: str = "raise", or
     order: "raise" where time runs backwards, "sort" events by time (stable), or "drop" those that come late.
     Errors: FileNotFoundError; ValueError with file, byte and event.
     """
-    return Stream(place, 1, format, on_error, order, checked_sensor(sensor)).whole()
+    return Stream(place, 1, format, on_error, order, sensor).whole()
 
 
 def stream(place: Place, chunk: int = 2**20, *, format: str | None = None, on_error: str = "raise", order: str = "raise",
@@ -136,12 +149,12 @@ def stream(place: Place, chunk: int = 2**20, *, format: str | None = None, on_er
     """The same, `chunk` events at a time, for files larger than memory. Only `read` sorts. Errors: as `read`."""
     if order == "sort":
         raise ValueError("order='sort' needs all events at once: read the file, or drop the late events with order='drop'")
-    return Stream(place, whole("chunk", chunk, 1, 2**31), format, on_error, order, checked_sensor(sensor))
+    return Stream(place, chunk, format, on_error, order, sensor)
 
 
 def info(place: Place, *, format: str | None = None) -> Info:
     """What the file says of itself, from its first block alone. Errors: as `read`, for what its header has wrong."""
-    with Stream(place, 1, format, "skip", "drop", None) as opened:
+    with Stream(place, 1, format, "skip", "drop") as opened:
         header, form = opened.decoder.header, opened.format
         out = empty(1, EVENT)
         first = int(out["t"][0]) if opened.decoder.into(out) else None
@@ -188,9 +201,3 @@ def smallest(events: Events) -> Sensor:
         return COMMON[0]
     height, width = int(events["y"].max()) + 1, int(events["x"].max()) + 1
     return next((s for s in COMMON if height <= s.height and width <= s.width), Sensor(height, width))
-
-
-def checked_sensor(sensor: Any) -> Sensor | None:
-    if sensor is not None and not isinstance(sensor, Sensor):
-        raise ValueError(f"sensor must be a datasets.Sensor(height, width), got {sensor!r}")
-    return sensor

@@ -58,10 +58,10 @@ class Policy:
     faults, dropped: how many there were; first: the sentence of the first fault.
     """
 
-    def __init__(self, name: str, on_error: str, order: str) -> None:
+    def __init__(self, on_error: str, order: str) -> None:
         one_of("on_error", on_error, ON_ERROR)
         one_of("order", order, ORDER)
-        self.name, self.on_error, self.order = name, on_error, order
+        self.name, self.on_error, self.order = "", on_error, order
         self.faults = self.dropped = 0
         self.first = ""
 
@@ -71,17 +71,16 @@ class Policy:
             self.dropped += 1
             return True
         if self.on_error == "raise":
-            advice = "; order='sort' sorts events, order='drop' leaves out the late ones" if backwards else ""
-            raise ValueError(f"{self.name}: {sentence}{advice}")
+            raise ValueError(f"{self.name}: {sentence}")
         self.faults += 1
         self.first = self.first or sentence
         return self.on_error == "skip"
 
     def warn(self) -> None:
         if self.faults and self.on_error == "skip":
-            warnings.warn(f"{self.name}: faulty records left out: {self.faults}; the first: {self.first}", stacklevel=4)
+            warnings.warn(f"{self.name}: faulty records left out: {self.faults}; the first: {self.first}", stacklevel=5)
         elif self.faults:
-            warnings.warn(f"{self.name}: read only as far as the first fault: {self.first}", stacklevel=4)
+            warnings.warn(f"{self.name}: read only as far as the first fault: {self.first}", stacklevel=5)
 
 
 class Decoder(Protocol):
@@ -123,12 +122,13 @@ class Blocks(Format):
     """A format of records one after another.
 
     header(head, size, sensor): what the first block says; ValueError with a sentence that needs only the file's name.
-    problems: the sentences of the decoder's own faults, from 3 on.
+    problems: the sentences of the decoder's own faults, from 3 on. advice: what to do where time runs backwards.
     """
 
     header: Callable[[bytes, int | None, Sensor | None], Header] = None  # type: ignore[assignment]
     decode: Decode = None  # type: ignore[assignment]
     problems: tuple[str, ...] = ()
+    advice: str = "; order='sort' sorts events, order='drop' leaves out the late ones"
 
     def open(self, source: Source, policy: Policy, sensor: Sensor | None) -> Decoder:
         return BlockDecoder(self, source, policy, sensor)
@@ -201,5 +201,5 @@ class BlockDecoder:
             return (f"{where} has x = {event['x'][0]}, y = {event['y'][0]}: outside the {self.limits.width} x "
                     f"{self.limits.height} sensor; {broken}")
         if problem == BACKWARDS:
-            return f"{where} has t = {event['t'][0]} after {self._state[2]}: times run backwards; {broken}"
+            return f"{where} has t = {event['t'][0]} after {self._state[2]}: times run backwards; {broken}{self._form.advice}"
         return f"{where}: {self._form.problems[problem - 3]}; {broken}"
