@@ -56,7 +56,7 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
         t = wraps + low
         e = out[k]
         e["t"], e["x"], e["y"], e["p"] = t, x, y, p
-        if x >= width or y >= height or t < last or p > 1:
+        if (x >= width) | (y >= height) | (t < last) | (p > 1):
             problem, at = 3 if p > 1 else 2 if x < width and y < height else 1, 8 * i
             break
         if ordered:

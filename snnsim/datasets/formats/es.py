@@ -75,7 +75,7 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
             continue
         e = out[k]
         e["t"], e["x"], e["y"], e["p"] = t, x, y, p
-        if x >= width or y < 0 or y >= height:
+        if (x >= width) | (y < 0) | (y >= height):
             problem, at = 1, i - size
             break
         k += 1

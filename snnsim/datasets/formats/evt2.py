@@ -35,7 +35,7 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
     words = data[:len(data) // 4 * 4].view(np.uint32)
     width, height = np.uint32(state[0]), np.uint32(state[1])
     last, ordered, high, wraps = state[2], state[3], state[5], state[6]
-    base = wraps + (high << 6)
+    base = wraps + (high << 6)  # negative before the first high time: no event passes
     i = k = problem = at = 0
     n, room = len(words), len(out)
     while i < n and k < room:
@@ -43,13 +43,13 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
         kind = word >> np.uint32(28)
         i += 1
         if kind <= 1:
-            if high < 0:
-                continue
             x, y = (word >> np.uint32(11)) & np.uint32(2047), word & np.uint32(2047)
             t = base + np.int64((word >> np.uint32(22)) & np.uint32(63))
             e = out[k]
             e["t"], e["x"], e["y"], e["p"] = t, np.uint16(x), np.uint16(y), np.uint8(kind)
-            if x >= width or y >= height or t < last:
+            if (x >= width) | (y >= height) | (t < last):
+                if high < 0:
+                    continue
                 problem, at = 2 if x < width and y < height else 1, 4 * (i - 1)
                 break
             if ordered:

@@ -39,7 +39,7 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
     words = data[:len(data) // 2 * 2].view(np.uint16)
     width, height, last, ordered = state[0], state[1], state[2], state[3]
     high, low, wraps, y, base, p, mask = state[5], state[6], state[7], state[8], state[9], state[10], state[11]
-    t = wraps + (high << 12) + low
+    t = wraps + (high << 12) + low  # negative before the first high word: no event passes
     x = base - 12
     i = k = problem = at = 0
     n, room = len(words), len(out)
@@ -69,12 +69,12 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
         kind, value = word >> 12, word & 4095
         i += 1
         if kind == 2:
-            if high < 0 or y < 0:
-                continue
-            x, p1 = value & 2047, value >> 11
+            x = value & 2047
             e = out[k]
-            e["t"], e["x"], e["y"], e["p"] = t, x, y, p1
-            if x >= width or y >= height or t < last:
+            e["t"], e["x"], e["y"], e["p"] = t, x, y, value >> 11
+            if (x >= width) | (y >= height) | (y < 0) | (t < last):
+                if high < 0 or y < 0:
+                    continue
                 problem, at = 2 if x < width and y < height else 1, 2 * (i - 1)
                 break
             if ordered:
