@@ -100,6 +100,7 @@ def run(form, n, seed=0, last=None):
     """Counts of what was read and refused. AssertionError with the seed of a file that does harm. last: where it is kept."""
     originals = [data for name, (data, *_) in files(200, seed).items() if name.partition("-")[0] == form]
     counts = Counter(read=0, refused=0)
+    decoded(originals[0], form, np.random.default_rng(seed))  # compiles, which takes its time
     for i in range(n):
         rng = np.random.default_rng((seed, i))
         data = mutated(originals[i % len(originals)], rng)

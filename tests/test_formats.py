@@ -301,6 +301,8 @@ def test_a_sensor_that_no_file_says():
     assert read(io.BytesIO(data + bytes([100, 5, 127, 255, 255]))).sensor == Sensor(128, 128)
     assert read(io.BytesIO(data), sensor=Sensor(60, 50)).sensor == Sensor(60, 50)
     assert stream(io.BytesIO(data)).sensor is None
+    with pytest.raises(ValueError, match="the sensor knows only 0"):
+        read(io.BytesIO(data), sensor=Sensor(34, 34, 1))
     for plugin, sensor in (("hal_plugin_gen31_fx3", Sensor(480, 640)), ("hal_plugin_imx636_evk4", Sensor(720, 1280))):
         assert datasets.info(io.BytesIO(f"% plugin_name {plugin}\n% evt 3.0\n".encode())).sensor == sensor
     assert datasets.info(io.BytesIO(b"% evt 3.0\n% geometry 99999x5\n")).sensor is None

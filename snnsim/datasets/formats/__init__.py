@@ -114,7 +114,10 @@ class Stream:
         """All that is left as one recording; its label is not known (-1)."""
         events = self.every()
         events.setflags(write=False)
-        return Recording.of_checked(events, -1, self.sensor or smallest(events), self._source.name)
+        sensor = self.sensor or smallest(events)
+        if sensor.polarities == 1:  # which no decoder knows
+            return Recording(events, -1, sensor, self._source.name)
+        return Recording.of_checked(events, -1, sensor, self._source.name)
 
     def _every(self) -> Events:
         room = most_events(self._source.size, self.format.bytes_each, self.format.most_each)

@@ -91,5 +91,5 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
     return 4 * i, k, problem, at
 
 
-AEDAT2 = Blocks("aedat2", "AEDAT 2.0", ".aedat", "µs, 32 bits, unwrapped", lambda head, size: head.startswith(MAGIC), None, 8,
-                1, _header, _decode)
+AEDAT2 = Blocks("aedat2", "AEDAT 2.0", ".aedat", "µs, 32 bits, unwrapped", lambda head, size: head.startswith(MAGIC),
+                bytes_each=8, header=_header, decode=_decode)

@@ -86,5 +86,6 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
     return i, k, problem, at
 
 
-AEDAT3 = Blocks("aedat3", "AEDAT 3.1", ".aedat", "µs, 31 bits and overflows", lambda head, size: head.startswith(MAGIC), None,
-                8, 1, _header, _decode, ("the packet's header contradicts itself", "its time is negative"))
+AEDAT3 = Blocks("aedat3", "AEDAT 3.1", ".aedat", "µs, 31 bits and overflows", lambda head, size: head.startswith(MAGIC),
+                bytes_each=8, header=_header, decode=_decode,
+                problems=("the packet's header contradicts itself", "its time is negative"))

@@ -20,7 +20,7 @@ from snnsim.kernel import jit
 
 LIMITS = Sensor(240, 256)
 MARK, STEP, RANGE = 240, 2**13, 2**23
-LOOKED_AT = 5 * 2**12  # bytes
+LOOKED_AT = 5 * 2**10  # bytes
 
 
 def _header(head: bytes, size: int | None, sensor: Sensor | None) -> Header:
@@ -95,6 +95,8 @@ def write(path: str | os.PathLike[str], events: Events, sensor: Sensor) -> None:
     written(path, data)
 
 
-BIN = Blocks("bin", "40-bit events (N-MNIST)", ".bin", "µs, 23 bits, unwrapped", _recognise, write, 5, 1, _header, _decode)
+BIN = Blocks("bin", "40-bit events (N-MNIST)", ".bin", "µs, 23 bits, unwrapped", _recognise, write,
+             bytes_each=5, header=_header, decode=_decode)
 # Recordings of N-MNIST take 0.3 s: a time that falls is damage.
-NMNIST = Blocks("nmnist", "N-MNIST", ".bin", "µs, 23 bits", _recognise, write, 5, 1, _strictly, _decode, (), "")
+NMNIST = Blocks("nmnist", "N-MNIST", ".bin", "µs, 23 bits", _recognise, write,
+                bytes_each=5, header=_strictly, decode=_decode, advice="")

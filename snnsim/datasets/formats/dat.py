@@ -83,5 +83,5 @@ def write(path: str | os.PathLike[str], events: Events, sensor: Sensor) -> None:
     written(path, head.encode() + bytes([12, 8]), words)
 
 
-DAT = Blocks("dat", "Prophesee DAT", ".dat", "µs, 32 bits, unwrapped", _recognise, write, 8, 1, _header, _decode,
-             ("its polarity is neither 0 nor 1",))
+DAT = Blocks("dat", "Prophesee DAT", ".dat", "µs, 32 bits, unwrapped", _recognise, write,
+             bytes_each=8, header=_header, decode=_decode, problems=("its polarity is neither 0 nor 1",))

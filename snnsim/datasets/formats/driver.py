@@ -32,6 +32,7 @@ OUTSIDE, BACKWARDS = 1, 2
 ON_ERROR = ("raise", "skip", "truncate")
 ORDER = ("raise", "sort", "drop")
 SLOTS = 16
+CACHED = 2**19  # bytes of the blocks behind the first, which stay in the cache from reading to decoding
 
 Decode = Callable[[NDArray[np.uint8], Events, NDArray[np.int64]], tuple[int, int, int, int]]
 
@@ -125,10 +126,10 @@ class Blocks(Format):
     problems: the sentences of the decoder's own faults, from 3 on. advice: what to do where time runs backwards.
     """
 
-    header: Callable[[bytes, int | None, Sensor | None], Header] = None  # type: ignore[assignment]
-    decode: Decode = None  # type: ignore[assignment]
-    problems: tuple[str, ...] = ()
-    advice: str = "; order='sort' sorts events, order='drop' leaves out the late ones"
+    header: Callable[[bytes, int | None, Sensor | None], Header] = field(kw_only=True)
+    decode: Decode = field(kw_only=True)
+    problems: tuple[str, ...] = field(default=(), kw_only=True)
+    advice: str = field(kw_only=True, default="; order='sort' sorts events, order='drop' leaves out the late ones")
 
     def open(self, source: Source, policy: Policy, sensor: Sensor | None) -> Decoder:
         return BlockDecoder(self, source, policy, sensor)
@@ -180,9 +181,10 @@ class BlockDecoder:
         place = self._place + self._begin
         if not self._ended:
             self._buffer[:left] = self._buffer[self._begin:self._end]
-            got = self._source.into(memoryview(self._buffer)[left:])  # type: ignore[arg-type]
+            asked = min(len(self._buffer), CACHED)
+            got = self._source.into(memoryview(self._buffer)[left:asked])  # type: ignore[arg-type]
             self._place, self._begin, self._end = place, 0, left + got
-            self._ended = got < len(self._buffer) - left
+            self._ended = got < asked - left
             if got:
                 return True
         owed = int(self._state[4])

@@ -103,5 +103,5 @@ def write(path: str | os.PathLike[str], events: Events, sensor: Sensor) -> None:
     written(path, head, data)
 
 
-ES = Blocks("es", "Event Stream", ".es", "µs, differences", lambda head, size: head.startswith(MAGIC), write, 5, 1, _header,
-            _decode)
+ES = Blocks("es", "Event Stream", ".es", "µs, differences", lambda head, size: head.startswith(MAGIC), write,
+            bytes_each=5, header=_header, decode=_decode)

@@ -87,5 +87,5 @@ def write(path: str | os.PathLike[str], events: Events, sensor: Sensor) -> None:
     written(path, header_text("EVT2", "2.0", sensor), words)
 
 
-EVT2 = Blocks("evt2", "Prophesee EVT2", ".raw", "µs, 34 bits, unwrapped", lambda head, size: is_raw(head, "evt2"), write, 4, 1,
-              _header, _decode, ("the word's type is reserved",))
+EVT2 = Blocks("evt2", "Prophesee EVT2", ".raw", "µs, 34 bits, unwrapped", lambda head, size: is_raw(head, "evt2"), write,
+              bytes_each=4, header=_header, decode=_decode, problems=("the word's type is reserved",))

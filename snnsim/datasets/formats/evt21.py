@@ -83,5 +83,5 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
     return 4 * i, k, problem, at
 
 
-EVT21 = Blocks("evt21", "Prophesee EVT2.1", ".raw", "µs, 34 bits, unwrapped", lambda head, size: is_raw(head, "evt21"), None, 8,
-               32, _header, _decode, ("the word's type is reserved",))
+EVT21 = Blocks("evt21", "Prophesee EVT2.1", ".raw", "µs, 34 bits, unwrapped", lambda head, size: is_raw(head, "evt21"),
+               bytes_each=8, most_each=32, header=_header, decode=_decode, problems=("the word's type is reserved",))

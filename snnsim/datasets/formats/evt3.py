@@ -171,5 +171,5 @@ def write(path: str | os.PathLike[str], events: Events, sensor: Sensor) -> None:
     written(path, header_text("EVT3", "3.0", sensor), words[:count])
 
 
-EVT3 = Blocks("evt3", "Prophesee EVT3", ".raw", "µs, 24 bits, unwrapped", lambda head, size: is_raw(head, "evt3"), write, 2, 12,
-              _header, _decode, ("the word's type is reserved",))
+EVT3 = Blocks("evt3", "Prophesee EVT3", ".raw", "µs, 24 bits, unwrapped", lambda head, size: is_raw(head, "evt3"), write,
+              bytes_each=2, most_each=12, header=_header, decode=_decode, problems=("the word's type is reserved",))
