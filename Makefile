@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-slow check peers peers-torch peers-brian peers-nest peers-jax peers-lava peers-sanafe clean
+.PHONY: help venv demo test test-slow check peers peers-torch peers-brian peers-nest peers-jax peers-lava peers-sanafe peers-events clean
 
 PYTHON ?= python3
 ARGS ?=
@@ -46,6 +46,7 @@ peers-nest: $(PEERS)/nest/stamp  ## NEST
 peers-jax: $(PEERS)/jax/stamp  ## JAX, Spyx, brainevent
 peers-lava: $(PEERS)/lava/stamp  ## Lava and lava-dl, in which tests run what is exported for Loihi
 peers-sanafe: $(PEERS)/sanafe/stamp  ## SANA-FE (GPL-3.0: for tests alone, in a process of its own)
+peers-events: $(PEERS)/events/stamp  ## expelliarmus (GPL-2.0), evt3, event-stream, faery: readers of event files
 
 $(PEERS)/%/stamp: Makefile
 	@echo "installing into $(PEERS)/$*"
@@ -64,6 +65,7 @@ $(PEERS)/jax/stamp: INSTALL = jax==0.10.2 jaxlib==0.10.2 spyx==1.0.0 brainevent=
 $(PEERS)/lava/stamp: INSTALL = numpy==2.3.5 h5py==3.16.0 scipy==1.17.1 networkx==3.6.1 asteval==1.0.10
 $(PEERS)/lava/stamp: ALONE = --ignore-requires-python lava-nc==0.10.0 lava-dl==0.6.0
 $(PEERS)/sanafe/stamp: INSTALL = numpy==2.4.6 sanafe==2.2.9
+$(PEERS)/events/stamp: INSTALL = numpy==2.4.6 expelliarmus==1.1.12 evt3==0.4.1 event-stream==1.6.3 faery==0.7.1
 
 clean:  ## remove everything that make made, .venv and .venv-peers too
 	rm -rf .venv $(PEERS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

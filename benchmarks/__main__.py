@@ -8,6 +8,7 @@ from benchmarks import (
     coba,
     cochlea,
     cuba,
+    decode,
     delays,
     export,
     faults,
@@ -44,8 +45,7 @@ BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scalin
               "sparse": sparse.sparse, "methods": methods.methods, "cochlea": cochlea.cochlea, "delays": delays.delays,
               "export": export.export, "lava": loihi.lava, "faults": faults.faults, "sanafe": sanafe.sanafe,
               "sfq": sfq.sfq, "sfq_cells": sfq_cells.sfq_cells, "sfq_digits": sfq_digits.sfq_digits,
-              "sfq_pulses": sfq_pulses.sfq_pulses,
-              "sfq_verilog": sfq_verilog.sfq_verilog}
+              "sfq_pulses": sfq_pulses.sfq_pulses, "sfq_verilog": sfq_verilog.sfq_verilog, "decode": decode.decode}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

@@ -23,8 +23,9 @@ from tests.test_plot import recording, small_network
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [["demo"], ["doctor"], ["train"], ["run"], ["export"], ["verify"], ["map"], ["data", "info"], ["data", "check"],
-            ["data", "digits"], ["plot", "events"], ["plot", "network"], ["plot", "raster"], ["plot", "membranes"],
-            ["plot", "training"], ["plot", "populations"], ["plot", "statistics"], ["plot", "traces"], ["sfq", "sim"]]
+            ["data", "convert"], ["data", "digits"], ["plot", "events"], ["plot", "network"], ["plot", "raster"],
+            ["plot", "membranes"], ["plot", "training"], ["plot", "populations"], ["plot", "statistics"], ["plot", "traces"],
+            ["sfq", "sim"]]
 RECIPE = """
 [data]
 name = "nmnist"
@@ -135,7 +136,7 @@ def test_wrong_usage_is_exit_code_2(wrong):
      "nmnist is not embedded: give the folder that holds its Train and Test with --root"),
     (["run", "{hard.h5}", "--data", "digits-events", "--root", "x"],
      "digits-events is simulated and needs no files: leave out --root x"),
-    (["run", "{hard.h5}", "{recipe.toml}"], "event files are read in N-MNIST's format, whose names end in .bin"),
+    (["run", "{hard.h5}", "{recipe.toml}"], "is no event file that is known here: it begins with b"),
     (["run", "{hard.h5}", "nothing.bin"], "there is no file nothing.bin"),
     (["train", "nothing"], "there is no recipe 'nothing': give a TOML file, or one of digits, "),
     (["train", "nmnist"], "nmnist is not embedded: give the folder that holds its Train and Test with --data"),
@@ -244,6 +245,22 @@ def test_data_info_of_a_file_and_of_a_folder(folder):
     assert "40" in text and "20" in text and "0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in text
 
 
+def test_data_of_any_format(folder, tmp_path):
+    source, raw = folder / "data" / "Test" / "3" / "0.bin", tmp_path / "a.raw"
+    said = snnsim("data", "convert", source, raw, "--to", "evt3", "--sensor", "40x36")
+    assert "600 events, 36 x 40 pixels, 2 polarities" in said
+    found = json.loads(snnsim("data", "info", raw, "--json"))
+    assert found["format"] == "Prophesee EVT3" and found["events"] == 600 and found["sensor"].startswith("36 x 40")
+    head = json.loads(snnsim("data", "info", raw, "--head", "--json"))
+    assert head["events"] == "not said" and head["bytes"] == raw.stat().st_size and head["geometry"] == "40x36"
+    assert "1 files, 600 events; none faulty" in snnsim("data", "check", raw)
+    assert "exists already: give a file that does not" in snnsim("data", "convert", source, raw, code=1)
+    raw.write_bytes(raw.read_bytes()[:-1])
+    assert "has 1 of its 2 bytes" in snnsim("data", "convert", raw, tmp_path / "b.es", code=1)
+    assert "read only as far as the first fault" in snnsim("data", "convert", raw, tmp_path / "b.es", "--on-error", "truncate")
+    assert "WIDTHxHEIGHT" in snnsim("data", "info", raw, "--sensor", "40", code=2)
+
+
 def test_data_check_lists_faulty_files(folder, tmp_path):
     import shutil
 
@@ -253,7 +270,7 @@ def test_data_check_lists_faulty_files(folder, tmp_path):
     broken = copy / "Test" / "4" / "1.bin"
     broken.write_bytes(broken.read_bytes()[:-2])
     output = snnsim("data", "check", copy, code=1)
-    assert f"error: {broken}: the last event, at byte 2995, has 3 of its 5 bytes" in output and "1 faulty" in output
+    assert f"error: {broken}: the last record, at byte 2995, has 3 of its 5 bytes" in output and "1 faulty" in output
 
 
 def test_train_leaves_what_belongs_to_each_seed(trained):

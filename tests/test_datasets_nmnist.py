@@ -60,8 +60,8 @@ def test_a_file_cut_off_at_any_byte(tmp_path):
         if cut and cut % 5 == 0:
             np.testing.assert_array_equal(read_nmnist(path), events[:cut // 5])
             continue
-        sentence = (f"{path}: the last event, at byte {cut - cut % 5}, has {cut % 5} of its 5 bytes: the file is cut "
-                    "off or not N-MNIST; unpack it again")
+        sentence = (f"{path}: the last record, at byte {cut - cut % 5}, has {cut % 5} of its 5 bytes: the file is cut off or "
+                    "not N-MNIST")
         if cut == 0:
             sentence = f"{path}: there is no event in this file of 0 bytes; unpack it again"
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
@@ -117,7 +117,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.bin"
     write_nmnist(path, recording(1))
-    for events, sentence in ((recording()[:0], "an N-MNIST file holds at least one event"),
+    for events, sentence in ((recording()[:0], "a file without a header holds at least one event"),
                              (make_events([10**15], [0], [0], [0]), "subtract the time of the first event"),
                              (make_events([0], [34], [0], [0]), "event 0 has x = 34, y = 0: outside the sensor")):
         with pytest.raises(ValueError, match=sentence):

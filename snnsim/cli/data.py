@@ -1,28 +1,38 @@
-"""snnsim data: look at event files, check them, write the embedded ones."""
+"""snnsim data: look at event files, check them, convert them, write the embedded ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from snnsim.cli.output import complain, dump, say, table
-from snnsim.cli.samples import load, of_files, spread
+from snnsim.cli.samples import load, spread
 
-app = typer.Typer(help="Look at event files and data sets: info, check, digits.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from snnsim.datasets import Sensor
+
+app = typer.Typer(help="Look at event files and data sets: info, check, convert, digits.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Where = Annotated[Path, typer.Argument(help="An event file (N-MNIST .bin), or N-MNIST's folder of Train and Test.")]
+Where = Annotated[Path, typer.Argument(help="An event file of any format, or N-MNIST's folder of Train and Test.")]
+Form = Annotated[str | None, typer.Option("--format", help="The file's format, such as evt3; by default what it holds tells.")]
+Size = Annotated[str | None, typer.Option("--sensor", metavar="WIDTHxHEIGHT", help="The sensor, whatever the file says.")]
+OnError = Annotated[str, typer.Option("--on-error", help="Faulty records: raise, skip, or truncate before the first.")]
+Order = Annotated[str, typer.Option("--order", help="Times that run backwards: raise, sort, or drop the late events.")]
 LOOKED_AT = 200  # recordings of a folder that the rates are measured on
 
 
 @app.command()
-def info(path: Where, as_json: AsJson = False) -> None:
-    """Say what a file or a data set holds: events, duration, rates, sensor, classes.
+def info(
+    path: Where, form: Form = None, sensor: Size = None, order: Order = "raise",
+    head: Annotated[bool, typer.Option("--head", help="Read only the first MiB of a file.")] = False, as_json: AsJson = False,
+) -> None:
+    """Say what a file or a data set holds: format, events, duration, rates, sensor, classes.
 
-    Examples: `snnsim data info 00003.bin`, `snnsim data info ~/N-MNIST`
+    Examples: `snnsim data info driving.raw --head`, `snnsim data info ~/N-MNIST`
     """
-    found = _folder(path) if path.is_dir() else _file(path)
+    found = _folder(path) if path.is_dir() else _head(path, form) if head else _file(path, form, sensor, order)
     if as_json:
         dump(found)
     else:
@@ -33,13 +43,42 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-def _file(path: Path) -> dict[str, Any]:
-    [recording] = of_files([path])
-    e, s = recording.events, recording.sensor
+def _head(path: Path, form: str | None) -> dict[str, Any]:
+    from snnsim import datasets
+
+    i = datasets.info(path, format=form)
+    return {"file": str(path), "format": i.title, "time": i.time, "bytes": i.bytes,
+            "sensor": _pixels(i.sensor) if i.sensor else "not said", "events": "not said" if i.count is None else i.count,
+            "first_event_ms": "no event" if i.first is None else i.first / 1000.0, **i.about}
+
+
+def _file(path: Path, form: str | None, sensor: str | None, order: str) -> dict[str, Any]:
+    from snnsim import datasets
+
+    about = datasets.info(path, format=form)
+    e, s = (r := datasets.read(path, format=form, sensor=sized(sensor), order=order)).events, r.sensor
+    found = {"file": str(path), "format": about.title, "bytes": about.bytes, "sensor": _pixels(s), "events": len(e)}
+    if not len(e):
+        return found
     milliseconds = float(e["t"][-1] - e["t"][0]) / 1000.0
-    return {"file": str(path), "sensor": f"{s.height} x {s.width} pixels, {s.polarities} polarities", "events": len(e),
-            "first_event_ms": float(e["t"][0]) / 1000.0, "duration_ms": milliseconds,
+    return {**found, "first_event_ms": float(e["t"][0]) / 1000.0, "duration_ms": milliseconds,
             "events_per_ms": len(e) / milliseconds if milliseconds else float(len(e)), "share_on": float(e["p"].mean())}
+
+
+def _pixels(s: Sensor) -> str:
+    return f"{s.height} x {s.width} pixels, {s.polarities} polarities"
+
+
+def sized(text: str | None) -> Sensor | None:
+    """A sensor from "640x480": width, height."""
+    from snnsim.datasets import Sensor
+
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise typer.BadParameter(f"--sensor takes WIDTHxHEIGHT, such as 640x480, got {text!r}")
+    return Sensor(int(height), int(width))
 
 
 def _folder(path: Path) -> dict[str, Any]:
@@ -52,7 +91,7 @@ def _folder(path: Path) -> dict[str, Any]:
     duration = np.array([(e["t"][-1] - e["t"][0]) / 1000.0 for e in events])
     s = train.sensor
     per_class = {part.name: np.bincount(part.labels, minlength=len(part.classes)) for part in (train, test)}
-    return {"folder": str(path), "sensor": f"{s.height} x {s.width} pixels, {s.polarities} polarities",
+    return {"folder": str(path), "sensor": _pixels(s),
             "classes": ", ".join(train.classes), "training_recordings": len(train), "test_recordings": len(test),
             **{f"{name}_per_class": f"{n.min()} to {n.max()}" for name, n in per_class.items()},
             "measured_on": f"{len(looked)} test recordings", "median_events": float(np.median(counts)),
@@ -60,21 +99,24 @@ def _folder(path: Path) -> dict[str, Any]:
 
 
 @app.command()
-def check(path: Where) -> None:
+def check(path: Where, form: Form = None, sensor: Size = None) -> None:
     """Read every event of a file or a data set, and list the files that are faulty. Exit code 1 when there are some.
 
-    Checked: whole records, times that never run backwards, pixels on the sensor. Example: `snnsim data check ~/N-MNIST`
+    Checked: whole records, times that never run backwards, pixels on the sensor. Files may be larger than memory.
+    Example: `snnsim data check ~/N-MNIST`
     """
+    from snnsim import datasets
     from snnsim.progress import bar
 
-    files = [path]
+    files, size = [path], sized(sensor)
     if path.is_dir():
         files = [Path(part.store.source(i)) for part in load("nmnist", path, "PATH") for i in range(len(part))]
+        form, size = "bin", datasets.Sensor(34, 34)
     faulty, events = 0, 0
     with bar(len(files), "checking") as line:
         for file in files:
             try:
-                events += len(of_files([file])[0].events)
+                events += sum(len(chunk) for chunk in datasets.stream(file, format=form, sensor=size))
             except (ValueError, OSError) as e:
                 faulty += 1
                 complain(str(e))
@@ -82,6 +124,33 @@ def check(path: Where) -> None:
     say(f"{len(files):,} files, {events:,} events; {faulty or 'none'} faulty", "red" if faulty else "green")
     if faulty:
         raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    path: Annotated[Path, typer.Argument(help="An event file of any format.")],
+    out: Annotated[Path, typer.Argument(help="The file to write, which must not exist yet.")],
+    to: Annotated[str | None, typer.Option("--to", help="Its format: evt2, evt3, es, dat or bin; by default its name tells "
+                                                        "(.es, .dat, .bin).")] = None,
+    form: Form = None, sensor: Size = None, on_error: OnError = "raise", order: Order = "raise",
+) -> None:
+    """Write the events of a file in another format. What is left out is said.
+
+    Example: `snnsim data convert driving.raw driving.es --order sort`
+    """
+    import warnings
+
+    from snnsim import datasets
+
+    if out.exists():
+        raise ValueError(f"{out} exists already: give a file that does not, or remove it")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        recording = datasets.read(path, format=form, sensor=sized(sensor), on_error=on_error, order=order)
+    for warning in caught:
+        say(str(warning.message), "yellow")
+    datasets.write(out, recording.events, recording.sensor, format=to)
+    say(f"{out}: {len(recording):,} events, {_pixels(recording.sensor)}")
 
 
 @app.command()

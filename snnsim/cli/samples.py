@@ -22,18 +22,13 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only so many 
 
 
 def of_files(files: Sequence[Path], stabilised: bool = False) -> list[Recording]:
-    """The recordings in these event files; their labels are not known (-1)."""
-    from snnsim.datasets import Recording, read_nmnist
+    """The recordings in these event files, of any format; their labels are not known (-1). stabilised: of N-MNIST alone."""
+    from snnsim.datasets import Recording, read, read_nmnist
     from snnsim.datasets.nmnist import MOTION, SENSOR, checked
 
-    recordings = []
-    still = checked(stabilised)
-    for path in files:
-        if path.is_file() and path.suffix != ".bin":
-            raise ValueError(f"{path}: event files are read in N-MNIST's format, whose names end in .bin")
-        events = read_nmnist(path)
-        recordings.append(Recording(MOTION.undone(events, SENSOR) if still else events, -1, SENSOR, str(path)))
-    return recordings
+    if checked(stabilised):
+        return [Recording(MOTION.undone(read_nmnist(path), SENSOR), -1, SENSOR, str(path)) for path in files]
+    return [read(path) for path in files]
 
 
 def load(name: str, root: Path | None, option: str, options: Mapping[str, Any] | None = None) -> tuple[EventDataset,

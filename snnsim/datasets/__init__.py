@@ -8,6 +8,7 @@ from snnsim.datasets.cochlea import Cochlea, Voice
 from snnsim.datasets.dataset import EventDataset, split
 from snnsim.datasets.digits import digits_events
 from snnsim.datasets.events import EVENT, Recording, Sensor, make_events, validate
+from snnsim.datasets.formats import FORMATS, Info, Stream, info, read, stream, write
 from snnsim.datasets.loading import load
 from snnsim.datasets.motion import Motion, estimate_motion, stabilise
 from snnsim.datasets.nmnist import nmnist, read_nmnist, write_nmnist
@@ -15,7 +16,7 @@ from snnsim.datasets.pooling import Pool, pooled
 from snnsim.datasets.shuffling import shuffle_steps
 from snnsim.datasets.spoken import Sounds, read_spoken, spoken_digits, synthetic_spoken, write_spoken
 
-__all__ = ["EVENT", "Augment", "Camera", "Cochlea", "EventBatch", "EventDataset", "Motion", "Pool", "Recording", "Sensor",
-           "Sounds", "Voice", "adding", "bin_events", "digits_events", "estimate_motion", "load", "make_events", "nmnist",
-           "pooled", "read_nmnist", "read_spoken", "shuffle_steps", "split", "spoken_digits", "stabilise", "synthetic_spoken",
-           "validate", "write_nmnist", "write_spoken"]
+__all__ = ["EVENT", "FORMATS", "Augment", "Camera", "Cochlea", "EventBatch", "EventDataset", "Info", "Motion", "Pool",
+           "Recording", "Sensor", "Sounds", "Stream", "Voice", "adding", "bin_events", "digits_events", "estimate_motion",
+           "info", "load", "make_events", "nmnist", "pooled", "read", "read_nmnist", "read_spoken", "shuffle_steps", "split",
+           "spoken_digits", "stabilise", "stream", "synthetic_spoken", "validate", "write", "write_nmnist", "write_spoken"]

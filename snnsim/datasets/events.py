@@ -65,6 +65,14 @@ class Recording:
             events.setflags(write=False)
         object.__setattr__(self, "events", events)
 
+    @classmethod
+    def of_checked(cls, events: Events, label: int, sensor: Sensor, source: str) -> Recording:
+        """A recording of events that a decoder has checked one by one and that cannot be written: not checked again."""
+        new = object.__new__(cls)
+        for name, value in (("events", events), ("label", label), ("sensor", sensor), ("source", source)):
+            object.__setattr__(new, name, value)
+        return new
+
     def __len__(self) -> int:
         return len(self.events)
 

@@ -10,22 +10,17 @@ import os
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from snnsim.datasets.dataset import EventDataset, Files
-from snnsim.datasets.events import EVENT, Events, Sensor, validate
+from snnsim.datasets.events import Events, Sensor
+from snnsim.datasets.formats import Stream
+from snnsim.datasets.formats.bin40 import NMNIST, write
+from snnsim.datasets.formats.source import Source
 from snnsim.datasets.motion import Motion, stabilise
-from snnsim.files import replacing
-from snnsim.kernel import jit
 
 SENSOR = Sensor(34, 34)
 DIGITS = tuple("0123456789")
 LIMIT = 64 * 2**20  # bytes; the largest file of the set has about 40,000
-OVERFLOW_Y = 240
-OVERFLOW_STEP = 2**13
-TIME_RANGE = 2**23
-
-OUTSIDE, BACKWARDS = 1, 2
 
 # How the digit moves, at 5, 15, ... 295 ms. Not the authors' figures: what `estimate_motion` gave of 700 recordings of the
 # training set, to 1/8 pixel; after 300 ms hardly an event is left.
@@ -87,84 +82,25 @@ def _listing(folder: Path) -> str:
 
 
 def read_nmnist(path: str | os.PathLike[str]) -> Events:
-    """The events of one file, 34 x 34 pixels, sorted, times in µs.
-
-    Five bytes an event, big-endian: x, y, then one bit p and 23 bits of time. A y of 240 is no event: it says that the
-    clock has passed 2^13 µs, which are added to all later times.
+    """The events of one file, 34 x 34 pixels, sorted, times in µs; see `formats.bin40`.
 
     Errors, all with the file: FileNotFoundError; ValueError with the byte for a file that is empty, cut off inside an
     event, larger than 64 MiB, or that has an event off the sensor or a time before the one preceding it.
     """
-    data = _read_bytes(path)
-    count = len(data) // 5
-    if len(data) % 5:
-        raise ValueError(f"{path}: the last event, at byte {5 * count}, has {len(data) % 5} of its 5 bytes: the file "
-                         "is cut off or not N-MNIST; unpack it again")
-    events = np.empty(count, EVENT)
-    kept, problem, at = _decode(data, events, SENSOR.height, SENSOR.width)
-    where = f"{path}: event {kept} at byte {5 * at}"
-    if problem == OUTSIDE:
-        raise ValueError(f"{where} has x = {data[5 * at]}, y = {data[5 * at + 1]}: outside the 34 x 34 sensor; the "
-                         "file is damaged or not N-MNIST")
-    if problem == BACKWARDS:
-        raise ValueError(f"{where} has t = {events[kept]['t']} after {events[kept - 1]['t']}: times run backwards; the "
-                         "file is damaged or not N-MNIST")
-    if kept == 0:
-        raise ValueError(f"{path}: there is no event in this file of {len(data)} bytes; unpack it again")
-    return events[:kept]
-
-
-def _read_bytes(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"there is no file {path}")
-    with open(path, "rb") as f:
-        size = os.fstat(f.fileno()).st_size
-        if size > LIMIT:
-            raise ValueError(f"{path} has {size} bytes: an N-MNIST file has at most {LIMIT}")
-        return np.frombuffer(f.read(size), np.uint8)
-
-
-@jit(nogil=True)
-def _decode(data: NDArray[np.uint8], events: Events, height: int, width: int) -> tuple[int, int, int]:
-    """Events kept, problem (0 for none), and the index in the file of the event that has it."""
-    kept, base, last = 0, 0, np.int64(0)
-    for i in range(len(data) // 5):
-        x, y, high = np.int64(data[5 * i]), np.int64(data[5 * i + 1]), np.int64(data[5 * i + 2])
-        if y == OVERFLOW_Y:
-            base += OVERFLOW_STEP
-            continue
-        t = base + (((high & 127) << 16) | (np.int64(data[5 * i + 3]) << 8) | np.int64(data[5 * i + 4]))
-        e = events[kept]
-        e["t"], e["x"], e["y"], e["p"] = t, x, y, high >> 7
-        if x >= width or y >= height:
-            return kept, OUTSIDE, i
-        if t < last:
-            return kept, BACKWARDS, i
-        last = t
-        kept += 1
-    return kept, 0, 0
+    source = Source(path)
+    if source.size is not None and source.size > LIMIT:
+        source.close()
+        raise ValueError(f"{path} has {source.size} bytes: an N-MNIST file has at most {LIMIT}")
+    events = Stream(source, form=NMNIST, sensor=SENSOR).every()
+    if not len(events):
+        raise ValueError(f"{path}: there is no event in this file of {source.size} bytes; unpack it again")
+    return events
 
 
 def write_nmnist(path: str | os.PathLike[str], events: Events) -> None:
     """Write the events as `read_nmnist` reads them; the file appears whole or not at all.
 
-    Times that 23 bits do not hold are preceded by overflow marks. Errors: ValueError for events that are not valid on
-    34 x 34 pixels, none at all, or a file that would pass 64 MiB.
+    Errors: ValueError for events that are not valid on 34 x 34 pixels, none at all, or times that need more than 64 MiB of
+    overflow marks.
     """
-    validate(events, SENSOR)
-    if not len(events):
-        raise ValueError(f"cannot write {path}: an N-MNIST file holds at least one event")
-    # A mark is due when t - base reaches 2^23, base being 2^13 times the marks before it.
-    marks = np.maximum(0, (events["t"] - TIME_RANGE) // OVERFLOW_STEP + 1)
-    size = 5 * (len(events) + int(marks[-1]))
-    if size > LIMIT:
-        raise ValueError(f"cannot write {path}: times up to {events['t'][-1]} µs need {marks[-1]} overflow marks, a "
-                         f"file of {size} bytes, at most {LIMIT} are allowed; subtract the time of the first event")
-    data = np.zeros((len(events) + int(marks[-1]), 5), np.uint8)
-    data[:, 1] = OVERFLOW_Y
-    rows = np.arange(len(events)) + marks
-    t = events["t"] - marks * OVERFLOW_STEP
-    data[rows] = np.stack([events["x"], events["y"], (events["p"].astype(np.int64) << 7) | (t >> 16), (t >> 8) & 255,
-                           t & 255], axis=1).astype(np.uint8)
-    with replacing(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    write(path, events, SENSOR)
