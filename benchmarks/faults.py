@@ -22,9 +22,9 @@ from snnsim.hardware import integer
 from snnsim.hardware.integer import Faults, IntegerNetwork, Ranges
 from snnsim.network_file import load_network
 
-EPOCHS, TAU_SYN = 6, 10.0
-OWN: dict[str, tuple[str, ...]] = {"digits": ("weights", "v", "spikes"), "currents": ("u",)}
+EPOCHS, TAU_SYN = 6, 10.0  # TAU_SYN: ms
 RATES = {"weights": (3e-4, 1e-3), "u": (1e-3, 1e-2), "v": (1e-3, 1e-2), "spikes": (5e-2, 2e-1)}
+OWN = {"digits": {**RATES, "weights": (1e-3, 3e-3)}, "currents": {"u": RATES["u"]}}  # u: where a current lasts
 VARIANTS: dict[str, tuple[Any, Any]] = {f"{each}, {policy}": (each, policy) for each in ("population", "neuron")
                                         for policy in ("clip", "zero")}
 PROFILED, MARGIN = 300, 0.25  # training samples; share of a range
@@ -54,15 +54,15 @@ def faults(networks: Networks = None, data: Data = "spoken-digits", root: Root =
     rows = []
     own = load("digits-events", None, "--root")
     for name in OWN if nets is None else nets:
-        asked = [kind for kind in kinds or OWN[name] if kind in OWN[name]]
-        if asked:
-            rows += one(name, trained(name, out, *own), own, asked, samples, seeds, bits)
+        rates = {kind: OWN[name][kind] for kind in kinds or RATES if kind in OWN[name]}
+        if rates:
+            rows += one(name, trained(name, out, *own), own, rates, samples, seeds, bits)
     sets = load(data, root, "--root") if networks else own
     for text in networks or ():
         name, equals, file = text.partition("=")
         if not equals or not Path(file).is_file():
             refuse(f"--network takes NAME=FILE, a trained network, got {text!r}")
-        rows += one(name, Path(file), sets, kinds or RATES, samples, seeds, bits)
+        rows += one(name, Path(file), sets, {kind: RATES[kind] for kind in kinds or RATES}, samples, seeds, bits)
     ratios = {f"{r['net']}, {r['kind']} at {r['rate']:g}, {name}": round(r["wrong"][name] / r["wrong"]["none"], 4)
               for r in rows if r["wrong"]["none"] >= SEEN for name in VARIANTS}
     report("faults", rows, {**ratios, "asked": 1 / ASKED}, as_json, "wrong decisions")
@@ -70,7 +70,8 @@ def faults(networks: Networks = None, data: Data = "spoken-digits", root: Root =
         picture(rows, plot)
 
 
-def one(net: str, file: Path, sets: Any, kinds: Any, samples: int, seeds: int, bits: int) -> list[dict[str, Any]]:
+def one(net: str, file: Path, sets: Any, rates: Mapping[str, Sequence[float]], samples: int, seeds: int,
+        bits: int) -> list[dict[str, Any]]:
     """The rows of a net; u is left out where no current lasts."""
     train, test = sets
     model = integer.quantize(load_network(file), bits=bits)
@@ -86,7 +87,7 @@ def one(net: str, file: Path, sets: Any, kinds: Any, samples: int, seeds: int, b
     memory = any(np.any(p.du != 4095) for p in model.populations[1:])
     rows = [measured(net, model, given, labels, clean.prediction, ranges, "v", 0.0, 1)]
     return rows + [measured(net, model, given, labels, clean.prediction, ranges, kind, rate, seeds)
-                   for kind in kinds if kind != "u" or memory for rate in RATES[kind]]
+                   for kind in rates if kind != "u" or memory for rate in rates[kind]]
 
 
 def measured(net: str, model: IntegerNetwork, given: Sequence[Any], labels: Any, clean: Any, ranges: Mapping[str, Ranges],
@@ -116,24 +117,27 @@ def trained(name: str, out: Path, train: Any, test: Any) -> Path:
 
 
 def picture(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Wrong decisions against the rate: a column a kind, a row a net."""
+    """Wrong decisions against the rate: a panel for each net and kind."""
     import matplotlib
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = [r for r in rows if r["rate"] > 0]
-    panels = list(dict.fromkeys((r["net"], r["kind"]) for r in shown))
-    across = min(4, len(panels))
-    figure, axes = plt.subplots(-(-len(panels) // across), across, squeeze=False, layout="constrained",
-                                figsize=(2.6 * across, 2.3 * -(-len(panels) // across)))
+    panels = list(dict.fromkeys((r["net"], r["kind"]) for r in rows if r["rate"] > 0))
+    across = min(5, len(panels))
+    down = -(-len(panels) // across)
+    figure, axes = plt.subplots(down, across, squeeze=False, layout="constrained", figsize=(2.1 * across, 2.0 * down + 0.5))
     for ax in axes.ravel()[len(panels):]:
         ax.set_axis_off()
     for ax, (net, kind) in zip(axes.ravel(), panels, strict=False):
-        own = [r for r in shown if (r["net"], r["kind"]) == (net, kind)]
-        for name, colour in zip(("none", *VARIANTS), ("black", "#d9822b", "#e8b98a", "#8fb4dc", "#3b76b8"), strict=True):
-            ax.plot([r["rate"] for r in own], [100 * r["wrong"][name] for r in own], "o-", ms=3, color=colour, label=name)
-        ax.set(xscale="log", title=f"{net}: {kind}", ylim=(-2, None))
-    axes[0, 0].set_ylabel("wrong decisions, %")
-    axes[0, 0].legend(fontsize=6)
-    figure.supxlabel("probability that a bit flips in a step")
+        own = [r for r in rows if (r["net"], r["kind"]) == (net, kind) and r["rate"] > 0]
+        for name, colour in zip(("none", *VARIANTS), ("black", "#d9822b", "#f0c9a0", "#9dbfe3", "#2a62a5"), strict=True):
+            ax.plot([0.0] + [r["rate"] for r in own], [0.0] + [100 * r["wrong"][name] for r in own], "o-", ms=3, lw=1.2,
+                    color=colour, label="no restriction" if name == "none" else name)
+        ax.set_title(f"{net}: {kind}", fontsize=9)
+        ax.set(ylim=(0, 5 + 105 * max(max(r["wrong"].values()) for r in own)), xticks=[r["rate"] for r in own])
+        ax.set_xticklabels([f"{r['rate']:g}" for r in own], fontsize=7)
+        ax.tick_params(axis="y", labelsize=7)
+    figure.supylabel("wrong decisions, %", fontsize=9)
+    figure.supxlabel("probability that a bit flips in a step", fontsize=9)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=8)
     figure.savefig(file, dpi=110)
