@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -135,8 +136,45 @@ def test_card23_ranges_are_what_samples_keep_to(each: Any) -> None:
             np.testing.assert_array_equal(ranges.bounds[start: start + p.size, k, 1], np.maximum(0, seen.max(axis)))
         start += p.size
     for policy in ("clip", "zero"):
-        same, _ = run_faulty(net, counts, Faults(0.0), Ranges(ranges.bounds, policy))  # type: ignore[arg-type]
+        same, _ = run_faulty(net, counts, Faults(0.0), replace(ranges, policy=policy))
         np.testing.assert_array_equal(same.scores, result.scores)
+
+
+def test_a_spike_is_let_through_where_v_is_what_a_spike_leaves() -> None:
+    net, counts = one("hard"), np.ones((4, 1, 1))
+    ranges = profile(net, counts)
+    assert ranges.bounds[0, 3].tolist() == [0, 0]
+    found, flips = run_faulty(net, 0 * counts, Faults(1.0, ("spikes",)), ranges)
+    assert found.scores.tolist() == [[5]] and flips["spikes"] == 5  # v is 0 as after a spike: nothing tells them apart
+    small = IntegerNetwork((net.populations[0], IntegerPopulation("n", (1,), "hard", vth=7)), net.projections, latency=1)
+    ranges, plain = profile(small, counts), integer.run(small, counts).spikes["n"].ravel().tolist()  # 6, 12: each second step
+    assert plain == [0, 0, 1, 0, 1]
+    found, _ = run_faulty(small, counts, Faults(1.0, ("spikes",)), ranges, spikes=True)
+    assert found.spikes["n"].ravel().tolist() == [1, 0, 0, 0, 0]  # only the first, where v is 0 yet
+    soft = IntegerNetwork((net.populations[0], IntegerPopulation("n", (1,), "soft", vth=7)), net.projections, latency=1)
+    assert profile(soft, counts).bounds[0, 3].tolist() == [0, 5 * 64]  # 12 - 7, 11 - 7, 10 - 7
+    assert profile(soft, counts, margin=0.5).bounds[0, 3].tolist() == [-160, 480]
+
+
+def test_a_mantissa_keeps_to_what_its_row_and_its_column_hold() -> None:
+    weight = np.array([[2.0, -40.0, 0.0], [100.0, 6.0, -8.0]])
+    net = IntegerNetwork((IntegerPopulation("in", (3,), None), IntegerPopulation("n", (2,), "none")),
+                         (IntegerProjection("in", "n", Dense(weight)),), latency=1, readout="membrane")
+    counts = np.ones((3, 1, 3))
+    assert profile(net, counts).weights.tolist() == [[-40, 100]] * 5
+    bounds = [[2, 2], [-40, 2], [2, 100], [-8, 6], [-8, 0]]
+    ranges = profile(net, counts, each="neuron")
+    np.testing.assert_array_equal(ranges.weights, bounds)
+    free = replace(ranges, bounds=np.broadcast_to([-2**40, 2**40], ranges.bounds.shape))
+    inverted = 2 * ~(weight[weight != 0].astype(int) // 2)  # where all bits flip, in the first step and the third
+    for policy in ("clip", "zero"):
+        low, high = np.array(bounds).T
+        kept = np.where((inverted < low) | (inverted > high), 0, inverted) if policy == "zero" else np.clip(inverted, low, high)
+        first, second = np.zeros((2, 2, 3), int)
+        first[weight != 0], second[weight != 0] = kept, weight[weight != 0]
+        v = np.cumsum([0 * first.sum(1), *(w.sum(1) * 64 for w in (first, second, first))], 0)
+        found, _ = run_faulty(net, counts, Faults(1.0, ("weights",)), replace(free, policy=policy))
+        np.testing.assert_array_equal(found.scores, [v.sum(0)])
 
 
 def classifier(seed: int = 0) -> tuple[IntegerNetwork, Array, Array]:
@@ -156,12 +194,15 @@ def classifier(seed: int = 0) -> tuple[IntegerNetwork, Array, Array]:
     return net, counts[:, :150], counts[:, 150:]
 
 
-def test_card23_restriction_has_3_times_fewer_wrong_decisions_under_flips_of_membranes() -> None:
+@pytest.mark.parametrize(("kind", "rate", "each", "policy"), [
+    ("v", 1e-4, "population", "clip"), ("v", 1e-4, "neuron", "zero"), ("weights", 3e-3, "neuron", "zero"),
+    ("spikes", 0.4, "neuron", "zero")])
+def test_card23_restriction_has_3_times_fewer_wrong_decisions(kind: str, rate: float, each: Any, policy: Any) -> None:
     net, train, test = classifier()
     clean = integer.run(net, test).prediction
-    ranges = profile(net, train)
+    ranges = profile(net, train, each=each, policy=policy, margin=0.25)
     assert np.mean(run_faulty(net, test, Faults(0.0), ranges)[0].prediction != clean) <= 0.001
-    wrong = [sum(int(np.sum(run_faulty(net, test, Faults(1e-4, ("v",), seed), r)[0].prediction != clean)) for seed in range(5))
+    wrong = [sum(int(np.sum(run_faulty(net, test, Faults(rate, (kind,), seed), r)[0].prediction != clean)) for seed in range(5))
              for r in (None, ranges)]
     assert wrong[0] >= 30 and 3 * wrong[1] <= wrong[0], wrong  # of 750
 
@@ -175,9 +216,13 @@ def test_bad_faults_are_refused() -> None:
     with pytest.raises(ValueError, match="seed of faults must be a whole number"):
         Faults(0.1, seed=-1)
     with pytest.raises(ValueError, match="ranges are those of 3 neurons, but the network has"):
-        run_faulty(net, counts, Faults(0.0), Ranges(np.zeros((3, 3, 2), np.int64)))
+        run_faulty(net, counts, Faults(0.0), Ranges(np.zeros((3, 4, 2), np.int64), np.zeros((1, 2), np.int64)))
+    with pytest.raises(ValueError, match="ranges are those of 0 weights, but the network has"):
+        run_faulty(net, counts, Faults(0.0), Ranges(profile(net, counts).bounds, np.zeros((0, 2), np.int64)))
+    with pytest.raises(ValueError, match=r"margin of ranges must be at least 0, got -0\.1"):
+        profile(net, counts, margin=-0.1)
     with pytest.raises(ValueError, match="policy must be one of 'clip', 'zero'"):
-        Ranges(np.zeros((3, 3, 2), np.int64), "drop")  # type: ignore[arg-type]
+        Ranges(np.zeros((3, 4, 2), np.int64), np.zeros((1, 2), np.int64), "drop")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="each must be one of 'population', 'neuron'"):
         profile(net, counts, each="core")  # type: ignore[arg-type]
     kernel = np.full((1, 2, 3, 3), 2.0)

@@ -175,7 +175,8 @@ def _gap(state: Array, rate: float) -> int:  # pragma: no cover - compiled
 
 
 @numba.njit(nogil=True, cache=True)
-def _flipped_weight(bits: Bits, stored: Array, at: int) -> None:  # pragma: no cover - compiled
+def _flipped_weight(bits: Bits, stored: Array, at: int) -> Any:  # pragma: no cover - compiled
+    """Flip bit `at` of all; the weight that has it."""
     i = np.searchsorted(bits.first, at, side="right") - 1
     width, step = bits.first[i + 1] - bits.first[i], bits.step[i]
     sign = -1 if bits.sign[i] < 0 else 1
@@ -185,6 +186,7 @@ def _flipped_weight(bits: Bits, stored: Array, at: int) -> None:  # pragma: no c
         if code >> (width - 1):
             code -= 1 << width
     stored[i] = sign * code * step
+    return i
 
 
 @numba.njit(nogil=True, cache=True)
@@ -194,9 +196,23 @@ def _flipped_state(value: Any, bit: int) -> Any:  # pragma: no cover - compiled
 
 
 @numba.njit(nogil=True, cache=True)
-def _flip(rate: float, asked: Array, state: Array, next_: int, bits: Bits, stored: Array, u: Array, v: Array, fired: Array,
-          fires: Array, flips: Array) -> Any:  # pragma: no cover - compiled
-    """Flip what is due in this step; the bits of weights, u, v and spikes stand in a row. The gap that is left."""
+def _bounded(value: Any, bounds: Array, mode: int) -> Any:  # pragma: no cover - compiled
+    if bounds[0] <= value <= bounds[1]:
+        return value
+    if mode == WATCH:
+        bounds[0], bounds[1] = min(bounds[0], value), max(bounds[1], value)
+        return value
+    return 0 if mode == ZERO else bounds[0] if value < bounds[0] else bounds[1]
+
+
+@numba.njit(nogil=True, cache=True)
+def _flip(rate: float, asked: Array, state: Array, next_: int, bits: Bits, stored: Array, read: Array, limits: Array,
+          mode: int, u: Array, v: Array, fired: Array, fires: Array, flips: Array) -> Any:  # pragma: no cover - compiled
+    """Flip what is due in this step; the bits of weights, u, v and spikes stand in a row. The gap that is left.
+
+    stored: the mantissas as they are; read: as the restriction lets them through.
+    """
+    restricted = mode in (CLIP, ZERO)
     neurons = len(u)
     end = np.zeros(4, np.int64)
     end[0] = bits.first[-1] if asked[0] else 0
@@ -205,7 +221,8 @@ def _flip(rate: float, asked: Array, state: Array, next_: int, bits: Bits, store
     end[3] = end[2] + (neurons if asked[3] else 0)
     while next_ < end[3]:
         if next_ < end[0]:
-            _flipped_weight(bits, stored, next_)
+            i = _flipped_weight(bits, stored, next_)
+            read[i] = _bounded(stored[i], limits[i], mode) if restricted else stored[i]
             flips[0] += 1
         elif next_ < end[1]:
             at = next_ - end[0]
@@ -223,69 +240,63 @@ def _flip(rate: float, asked: Array, state: Array, next_: int, bits: Bits, store
 
 
 @numba.njit(nogil=True, cache=True)
-def _bounded(value: Any, bounds: Array, b: int, i: int, k: int, mode: int) -> Any:  # pragma: no cover - compiled
-    low, high = bounds[b, i, k, 0], bounds[b, i, k, 1]
-    if low <= value <= high:
-        return value
-    if mode == WATCH:
-        bounds[b, i, k, 0], bounds[b, i, k, 1] = min(low, value), max(high, value)
-        return value
-    return 0 if mode == ZERO else low if value < low else high
-
-
-@numba.njit(nogil=True, cache=True)
-def _send_stored(plan: Plan, bits: Bits, stored: Array, p: int, neuron: int, count: int, t: int,
+def _send_stored(plan: Plan, bits: Bits, read: Array, p: int, neuron: int, count: int, t: int,
                  ring: Array) -> None:  # pragma: no cover - compiled
     for q in range(len(plan.source)):
         if plan.source[q] != p:
             continue
         size, slots, row = plan.first[plan.target[q] + 1] - plan.first[plan.target[q]], plan.slots[q], plan.row[q] + neuron
         for k in range(plan.indptr[row], plan.indptr[row + 1]):
-            ring[plan.ring[q] + ((t + plan.delay[k]) % slots) * size + plan.post[k]] += stored[bits.stored[k]] * count
+            ring[plan.ring[q] + ((t + plan.delay[k]) % slots) * size + plan.post[k]] += read[bits.stored[k]] * count
 
 
 @numba.njit(nogil=True, cache=True)
 def run_faulty_samples(plan: Plan, bits: Bits, indptr: Array, index: Array, counts: Array, given: int, batch: int, start: int,
-                stop: int, steps: int, counted: bool, rate: float, asked: Array, seed: int, bounds: Array, mode: int,
-                flips: Array, kept: Kept) -> None:  # pragma: no cover - compiled
+                stop: int, steps: int, counted: bool, rate: float, asked: Array, seed: int, bounds: Array, limits: Array,
+                mode: int, flips: Array, kept: Kept) -> None:  # pragma: no cover - compiled
     neurons = plan.first[-1]
     u, v, x = np.zeros(neurons, np.int64), np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)
     ring, fired = np.zeros(plan.ring[-1], np.int64), np.zeros(neurons, np.uint8)
-    state, fires = np.zeros(1, np.uint64), np.zeros(neurons, np.bool_)
+    state, fires, left = np.zeros(1, np.uint64), np.zeros(neurons, np.bool_), np.zeros(neurons, np.int64)
     for p in range(1, len(plan.reset)):
         fires[plan.first[p]: plan.first[p + 1]] = plan.reset[p] != 2
     for b in range(start, stop):
         u[:] = 0
         v[:] = plan.start
         ring[:] = 0
-        stored = bits.mantissa.copy()
+        stored, read = bits.mantissa.copy(), bits.mantissa.copy()
         state[0] = (np.uint64(seed) << np.uint64(32)) ^ np.uint64(b)
         _uniform(state)
         next_ = _gap(state, rate)
-        own = b if mode == WATCH else 0
+        own = bounds[b if mode == WATCH else 0]
         for t in range(steps):
             for p in range(1, len(plan.reset)):
                 _arrive(plan, p, t, ring, x)
                 if mode:
                     for n in range(plan.first[p + 1] - plan.first[p]):
                         i = plan.first[p] + n
-                        x[n] = _bounded(x[n], bounds, own, i, 0, mode)
-                        u[i] = _bounded(u[i], bounds, own, i, 1, mode)
-                        v[i] = _bounded(v[i], bounds, own, i, 2, mode)
+                        x[n] = _bounded(x[n], own[i, 0], mode)
+                        u[i] = _bounded(u[i], own[i, 1], mode)
+                        v[i] = _bounded(v[i], own[i, 2], mode)
                 _step(plan, p, t, x, u, v, fired, kept.found[b], kept.where[b])
             if not counted:
                 for i in range(neurons):
                     kept.sums[b, i] += v[i]
-            next_ = _flip(rate, asked, state, next_, bits, stored, u, v, fired, fires, flips[b])
+            left[:] = v  # a spike leaves before the bits of v flip
+            next_ = _flip(rate, asked, state, next_, bits, stored, read, limits, mode, u, v, fired, fires, flips[b])
+            if mode:
+                for i in range(neurons):
+                    if fired[i] and _bounded(left[i], own[i, 3], WATCH if mode == WATCH else CLIP) != left[i]:
+                        fired[i] = 0
             if t < given:
                 for k in range(indptr[t * batch + b], indptr[t * batch + b + 1]):
-                    _send_stored(plan, bits, stored, 0, index[k], counts[k], t, ring)
+                    _send_stored(plan, bits, read, 0, index[k], counts[k], t, ring)
             for p in range(1, len(plan.reset)):
                 for n in range(plan.first[p + 1] - plan.first[p]):
                     i = plan.first[p] + n
                     if fired[i]:
                         kept.total[b, i] += 1
-                        _send_stored(plan, bits, stored, p, n, 1, t, ring)
+                        _send_stored(plan, bits, read, p, n, 1, t, ring)
             if counted:
                 for i in range(neurons):
                     kept.sums[b, i] += fired[i]
