@@ -4,6 +4,7 @@ from snnsim.neurons.adaptive import AdaptiveLIF
 from snnsim.neurons.adex import AdEx
 from snnsim.neurons.astrocyte import AMLIF
 from snnsim.neurons.cond_exp import CondExp
+from snnsim.neurons.counter import Counter
 from snnsim.neurons.cuba import CubaLIF
 from snnsim.neurons.integrate import IF
 from snnsim.neurons.izhikevich import Izhikevich
@@ -16,5 +17,5 @@ from snnsim.neurons.psc_exp import PscExp
 from snnsim.neurons.readout import LI
 from snnsim.neurons.territory import Astrocyte
 
-__all__ = ["AMLIF", "IF", "LI", "LIF", "MPRLIF", "AdEx", "AdaptiveLIF", "Astrocyte", "CondExp", "CubaLIF", "Izhikevich",
-           "LoihiLIF", "PscAlpha", "PscDelta", "PscExp"]
+__all__ = ["AMLIF", "IF", "LI", "LIF", "MPRLIF", "AdEx", "AdaptiveLIF", "Astrocyte", "CondExp", "Counter", "CubaLIF",
+           "Izhikevich", "LoihiLIF", "PscAlpha", "PscDelta", "PscExp"]
