@@ -1,0 +1,146 @@
+"""Verilog of SFQ networks, by tables and cell by cell: run in iverilog, every spike of every layer is the model's."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnsim.hardware.sfq import SFQLayer, SFQNetwork
+from snnsim.hardware.sfq.bench import bench as bench_of
+from snnsim.hardware.sfq.build import build
+from snnsim.hardware.sfq.library import load
+from snnsim.hardware.sfq.phases import phases
+from snnsim.hardware.sfq.stepper import pulses_of, step
+from snnsim.hardware.sfq.structural import cells, clears, structural
+from snnsim.hardware.sfq.verilog import table
+from snnsim.interop.iverilog_tool import run_iverilog
+from tests.oracle import run as oracle
+from tests.sfq_nets import random_counts, random_net
+
+LIBRARY = load()
+needs_iverilog = pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed (apt install iverilog)")
+needs_verilator = pytest.mark.skipif(shutil.which("verilator") is None, reason="verilator is not installed")
+
+
+def by_table(net: SFQNetwork, counts: Any, name: str) -> tuple[str, str]:
+    p = phases(net, settle=8, hold=8)
+    return table(net, p, name), bench_of(net, p, counts, step(net, counts), name)
+
+
+def by_cells(net: SFQNetwork, counts: Any, name: str) -> tuple[str, str]:
+    made = build(net, LIBRARY)
+    return structural(made, name), bench_of(net, made.plan.phases, counts, step(net, counts), name, clears=clears(made))
+
+
+def test_the_stepper_is_the_oracle() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        net = random_net(rng)
+        counts = random_counts(rng, net, 15, 3)
+        found = step(net, counts)
+        for b in range(3):
+            wanted = oracle(net.network(), counts[:, b].astype(np.float32)).spikes
+            assert all(np.array_equal(found[q.name][:, b], wanted[q.name]) for q in net.layers)
+
+
+def test_events_beyond_the_burst_are_left_out() -> None:
+    net = SFQNetwork([SFQLayer("a", [[1, 1]], 3)], burst=2)
+    assert pulses_of(net, [[[5, 1]]]).tolist() == [[[2, 1]]]
+    with pytest.raises(ValueError, match=r"counts must be \[T, B, 2\] pulses, got the shape \(1, 1, 3\)"):
+        pulses_of(net, np.zeros((1, 1, 3)))
+    with pytest.raises(ValueError, match="counts must be whole numbers of pulses, 0 or more"):
+        pulses_of(net, np.full((1, 1, 2), 0.5))
+
+
+@needs_iverilog
+def test_fifty_networks_by_tables() -> None:
+    rng = np.random.default_rng(1)
+    nets = [random_net(rng) for _ in range(50)]
+    texts = [t for k, n in enumerate(nets) for t in by_table(n, random_counts(rng, n, 12, 3), f"n{k}")]
+    found = run_iverilog(texts, [f"n{k}_tb" for k in range(50)])
+    assert found.exact and len(found.layers) == 50
+    assert [len(found.layers[f"n{k}"]) for k in range(50)] == [len(n.layers) for n in nets]
+    assert sum(x.equal for layers in found.layers.values() for x in layers) > 1000
+
+
+@needs_iverilog
+def test_fifty_networks_cell_by_cell() -> None:
+    rng = np.random.default_rng(3)
+    nets = [random_net(rng, 3, (1, 2, 3)) for _ in range(50)]
+    texts = [cells(LIBRARY)]
+    texts += [t for k, n in enumerate(nets) for t in by_cells(n, random_counts(rng, n, 7, 1), f"n{k}")]
+    found = run_iverilog(texts, [f"n{k}_tb" for k in range(50)])
+    assert found.exact, found.violations
+    assert len(found.layers) == 50 and sum(x.equal for layers in found.layers.values() for x in layers) > 100
+
+
+@needs_iverilog
+@pytest.mark.parametrize("make", [by_table, by_cells])
+def test_a_weight_that_is_off_by_one_is_found(make: Any) -> None:
+    """The testbench's expectation is of another network: it must say so, layer by layer."""
+    net = SFQNetwork([SFQLayer("a", [[1, 1], [1, -1]], 3), SFQLayer("b", [[1, 1]], 1)])
+    other = SFQNetwork([SFQLayer("a", [[1, 2], [1, -1]], 3), net.layers[1]])
+    counts = np.ones((6, 1, 2), int)
+    design, _ = make(net, counts, "n")
+    _, bench = make(other, counts, "n")
+    found = run_iverilog([cells(LIBRARY), design, bench], ["n_tb"])
+    assert not found.exact
+    assert [(x.expected, x.found, x.equal) for x in found.layers["n"]] == [
+        (int(step(other, counts)[q].sum()), int(step(net, counts)[q].sum()),
+         int((step(other, counts)[q] & step(net, counts)[q]).sum())) for q in ("a", "b")]
+
+
+@needs_iverilog
+def test_pulses_that_meet_are_said() -> None:
+    text = """`timescale 1ps/10fs
+module m_tb; reg a, b; wire q; integer n;
+  sfq_merger m (.a(a), .b(b), .q(q));
+  always @(posedge q) n = n + 1;
+  initial begin n = 0; a = 0; b = 0; #100 a = 1; #1 a = 0; #2 b = 1; #1 b = 0; #50;
+    $display("RESULT m 0 2 %0d 0", n); $display("RESULT m twice 0 0 0"); end
+endmodule
+"""
+    found = run_iverilog([cells(LIBRARY), text], ["m_tb"])
+    assert found.layers["m"][0].found == 1 and len(found.violations) == 1
+    assert found.violations[0].startswith("VIOLATION m_tb.m: pulses on b and a too close at 1")
+
+
+@needs_iverilog
+def test_what_iverilog_refuses_and_what_takes_too_long() -> None:
+    with pytest.raises(RuntimeError, match="iverilog refuses the design: .*syntax error"):
+        run_iverilog(["module m_tb; garbage garbage endmodule"], ["m_tb"])
+    with pytest.raises(TimeoutError, match="vvp did not finish within 1 s"):
+        run_iverilog(["module m_tb; reg a; initial begin a = 0; forever #1 a = ~a; end endmodule"], ["m_tb"], timeout=1.0)
+    with pytest.raises(RuntimeError, match="iverilog ran, but m_tb printed no result: 'hello"):
+        run_iverilog(['module m_tb; initial $display("hello"); endmodule'], ["m_tb"])
+
+
+def test_iverilog_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ImportError, match="iverilog is not on the path: it is a package of most Linux distributions"):
+        run_iverilog(["module m_tb; endmodule"], ["m_tb"])
+
+
+@needs_verilator
+def test_verilator_finds_nothing(tmp_path: Path) -> None:
+    net = SFQNetwork([SFQLayer("a", [[1, -2]], 1, 2), SFQLayer("b", [[1]], 1, None, "hard")], burst=2)
+    counts = np.ones((2, 2, 2), int)
+    whole = by_cells(net, counts, "s")
+    for name, texts in (("t", by_table(net, counts, "t")), ("s", (cells(LIBRARY) + whole[0], whole[1]))):
+        for i, text in enumerate(texts):
+            (tmp_path / f"{name}{i}.v").write_text(text, encoding="ascii")
+        done = subprocess.run(["verilator", "--lint-only", "-Wall", "--timing", "--top-module", f"{name}_tb", f"{name}0.v",
+                               f"{name}1.v"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr[:2000]
+
+
+@pytest.mark.parametrize("name", ["", "1a", "a b", "a;b", "a" * 65, "ä"])
+def test_a_name_that_is_no_identifier(name: str) -> None:
+    net = SFQNetwork([SFQLayer("a", [[1]])])
+    with pytest.raises(ValueError, match="name must be letters, digits and _, at most 64, not first a digit"):
+        table(net, phases(net), name)
