@@ -14,7 +14,7 @@ from snnsim.hardware.sfq.library import load
 from snnsim.hardware.sfq.netlist import Instance, Netlist
 from snnsim.hardware.sfq.phases import phases
 from snnsim.hardware.sfq.plan import count, plan, tree_cells
-from tests.sfq_nets import random_net
+from tests.sfq_cell_nets import random_net
 
 LIBRARY = load()
 

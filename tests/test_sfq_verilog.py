@@ -20,7 +20,7 @@ from snnsim.hardware.sfq.structural import cells, clears, structural
 from snnsim.hardware.sfq.verilog import table
 from snnsim.interop.iverilog_tool import run_iverilog
 from tests.oracle import run as oracle
-from tests.sfq_nets import random_counts, random_net
+from tests.sfq_cell_nets import random_counts, random_net
 
 LIBRARY = load()
 needs_iverilog = pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed (apt install iverilog)")

@@ -1,5 +1,9 @@
 """Networks as superconducting pulse logic: single flux quanta that are counted."""
 
 from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork, of_network
+from snnsim.hardware.sfq.pulses import PulseResult, input_pulses, run
+from snnsim.hardware.sfq.schedule import Delays, Phase, Schedule, asynchronous, slotted
+from snnsim.hardware.sfq.xor import xor
 
-__all__ = ["SFQLayer", "SFQNetwork", "of_network"]
+__all__ = ["Delays", "Phase", "PulseResult", "SFQLayer", "SFQNetwork", "Schedule", "asynchronous", "input_pulses", "of_network",
+           "run", "slotted", "xor"]

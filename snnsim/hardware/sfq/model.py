@@ -13,6 +13,7 @@ quanta is after Krylov et al., arXiv 2311.10721 (2023); this form of it is our o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -83,6 +84,7 @@ class SFQLayer:
 class SFQNetwork:
     """One layer after the other. burst: most pulses that an input sends in a tick; events beyond it are left out where events
     are made pulses. time: how long a tick of the input is. classes: names of the outputs. notes: what making it approximated.
+    shape: of the input, (N,) or (channels, height, width), in C order; () for one row.
 
     Errors: ValueError that names the layer.
     """
@@ -92,6 +94,7 @@ class SFQNetwork:
     burst: int = 1
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("layers", "classes", "notes"):
@@ -108,6 +111,10 @@ class SFQNetwork:
         object.__setattr__(self, "burst", int(whole_each("burst", self.burst, 1, LARGEST_BURST)))
         if self.classes and len(self.classes) != self.layers[-1].size:
             raise ValueError(f"classes must be {self.layers[-1].size} names, one an output, got {len(self.classes)}")
+        shape = tuple(int(n) for n in self.shape) or (self.inputs,)
+        if len(shape) not in (1, 3) or min(shape) < 1 or math.prod(shape) != self.inputs:
+            raise ValueError(f"shape must be (N,) or (channels, height, width) of the {self.inputs} inputs, got {self.shape}")
+        object.__setattr__(self, "shape", shape)
 
     @property
     def inputs(self) -> int:
@@ -119,7 +126,7 @@ class SFQNetwork:
 
     def network(self) -> Network:
         """The same network of floats, for the oracle and the engine: the same spikes."""
-        populations = [Population("input", (self.inputs,))]
+        populations = [Population("input", self.shape)]
         projections = []
         for layer in self.layers:
             populations.append(Population.of(layer.name, layer.size, layer.neuron, self.time.dt, np.float32))
@@ -164,4 +171,4 @@ def of_network(network: Network, *, burst: int = 1) -> SFQNetwork:
                                None if rate == 0 else round(-np.log2(rate)), "soft" if p.rule.name.endswith("soft") else "hard",
                                round(np.log2(top + 1)) + 1))
         before = p.name
-    return SFQNetwork(layers, network.time, burst, network.classes, network.notes)
+    return SFQNetwork(layers, network.time, burst, network.classes, network.notes, network.input.shape)
