@@ -45,8 +45,10 @@ class Drawn:
         if driven:
             bias, bias_exponent = self.rng.integers(vth // 2 + 1, 2 * vth + 2, (shape[0], *(1,) * (len(shape) - 1))), 6
         du, dv = self.rng.integers(0, 4096, size), self.rng.integers(0, 600, size)
+        start = 0 if self.plain else np.random.default_rng(vth).integers(-64 * vth, 64 * vth, shape)
         return IntegerPopulation(name, shape, reset, du, dv,
-                                 np.maximum(1, (vth * self.rng.uniform(0.8, 1.0, size)).astype(int)), bias, bias_exponent)
+                                 np.maximum(1, (vth * self.rng.uniform(0.8, 1.0, size)).astype(int)), bias, bias_exponent,
+                                 start=start)
 
     def dense(self, source: str, target: IntegerPopulation | str, weight: Array, held: dict[str, Any], *,
               late: bool = True) -> IntegerProjection:

@@ -126,8 +126,10 @@ def test_card23_ranges_are_what_samples_keep_to(each: Any) -> None:
     ranges = profile(net, counts, each=each)
     start = 0
     for p in net.populations[1:]:
-        for k, states in ((1, result.u), (2, result.v)):
-            seen = states[p.name][:-1].reshape(-1, p.size)  # as it is read: what the last step leaves is not
+        first = np.broadcast_to(p.start, p.shape).ravel()
+        for k, states, before in ((1, result.u, 0 * first), (2, result.v, first)):
+            # as it is read: the start is, what the last step leaves is not
+            seen = np.concatenate([before[None], states[p.name][:-1].reshape(-1, p.size)])
             axis = 0 if each == "neuron" else None
             np.testing.assert_array_equal(ranges.bounds[start: start + p.size, k, 0], np.minimum(0, seen.min(axis)))
             np.testing.assert_array_equal(ranges.bounds[start: start + p.size, k, 1], np.maximum(0, seen.max(axis)))

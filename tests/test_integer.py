@@ -36,7 +36,7 @@ def plain(network: IntegerNetwork, counts: Array) -> tuple[dict[str, Array], dic
                 if q.target == p.name:
                     for a in (w @ out[q.source][t - d].ravel() for d, w in by.items() if t >= d):
                         x += a << q.exponent if q.exponent >= 0 else a >> -q.exponent
-            u, v = (s[p.name][t - 1] if t else np.zeros(p.shape, np.int64) for s in (us, vs))
+            u, v = (us[p.name][t - 1], vs[p.name][t - 1]) if t else (np.zeros(p.shape, np.int64), p.start)
             if t and p.reset != "none":
                 v = np.where(out[p.name][t - 1], v - (p.vth << 6) if p.reset == "soft" else 0, v)
             s, us[p.name][t], vs[p.name][t] = (o[0] for o in integers(p.neuron, (x.reshape(p.shape) << 6)[None], u, v))
@@ -63,7 +63,8 @@ def random_integers(seed: int, exponents: tuple[int, int] = (-3, 3)) -> tuple[In
     def population(name: str, shape: tuple[int, ...], reset: Any) -> IntegerPopulation:
         own = (shape[0], 1, 1) if len(shape) == 3 else shape
         return IntegerPopulation(name, shape, reset, rng.integers(0, 4096, own), rng.integers(0, 4097), rng.integers(1, 3000),
-                                 rng.integers(-300, 300, own), int(rng.integers(0, 5)))
+                                 rng.integers(-300, 300, own), int(rng.integers(0, 5)),
+                                 start=rng.integers(-2**18, 2**18, own) * rng.integers(2))
 
     first, loop, out = weight(3, 2, 2, 3), weight(7, 7), weight(4, 7)
     middle = weight(7, 18)
@@ -174,6 +175,14 @@ def test_calibration_brings_counts_nearer_and_avoids_overflow() -> None:
     assert missed[1] <= missed[0]
 
 
+def test_calibration_composes_each_chain_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, counts = like_a_trained_net()
+    made, compose = list[Any](), integer.quantize.__globals__["composed"]
+    monkeypatch.setitem(integer.quantize.__globals__, "composed", lambda *a: made.append(a) or compose(*a))
+    model = integer.calibrate(network, counts, bits=4)
+    assert len(made) == len(network.projections) and integer.run(model, counts).steps == 43
+
+
 def test_networks_of_whole_numbers_are_taken_as_they_are() -> None:
     for seed in range(5):
         net, _ = random_integers(seed, (0, 3))
@@ -186,7 +195,7 @@ def test_networks_of_whole_numbers_are_taken_as_they_are() -> None:
             b = next(q for q in again.projections if q.name == a.name)
             np.testing.assert_array_equal(a.mantissas * 2.0**a.exponent, b.mantissas * 2.0**b.exponent)
         for p, o in zip(net.populations[1:], again.populations[1:], strict=True):
-            assert (p.du == o.du).all() and (p.dv == o.dv).all() and (p.vth == o.vth).all()
+            assert (p.du == o.du).all() and (p.dv == o.dv).all() and (p.vth == o.vth).all() and (p.start == o.start).all()
             np.testing.assert_array_equal(np.broadcast_to(p.bias << p.bias_exponent, p.shape),
                                           np.broadcast_to(o.bias << o.bias_exponent, p.shape))
 

@@ -23,7 +23,7 @@ def needs(tool):
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {missing}; {interop.INSTALL[tool]}")
 
 
-SNNTORCH, SPIKINGJELLY, NORSE = (pytest.param(tool, marks=needs(tool)) for tool in interop.TOOLS)
+SNNTORCH, SPIKINGJELLY, NORSE, SINABS = (pytest.param(tool, marks=needs(tool)) for tool in interop.TOOLS)
 
 
 def sixteenths(*shape):
@@ -93,11 +93,14 @@ class Ran:
 
 FEW = 10
 READS = {"snntorch": tuple(f for f in nir_nets.FAMILIES if f != "if"), "spikingjelly": nir_nets.FAMILIES,
-         "norse": nir_nets.FAMILIES}
+         "norse": nir_nets.FAMILIES, "sinabs": tuple(f for f in nir_nets.FAMILIES if f != "cuba")}
+RESET = {"snntorch": "hard", "spikingjelly": "hard", "norse": "hard", "sinabs": "soft"}
 
 
 def encoding(tool, i):
-    """Both in turn; Norse ignores r, and so reads only one."""
+    """Both in turn; Norse ignores r, and so reads only one; Sinabs has one of its own."""
+    if tool == "sinabs":
+        return tool
     return "unit_r" if tool == "norse" or i % 2 == 0 else "tau_over_dt"
 
 
@@ -172,7 +175,7 @@ def test_a_soft_reset_net_differs_elsewhere_and_the_report_says_why(tmp_path):
 def test_wrong_arguments_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file"):
         interop.run_nir(tmp_path / "net.nir", np.ones((3, 1)), "snntorch")
-    with pytest.raises(ValueError, match=r"tool must be one of 'snntorch', 'spikingjelly', 'norse', got 'brian'"):
+    with pytest.raises(ValueError, match=r"tool must be one of 'snntorch', 'spikingjelly', 'norse', 'sinabs', got 'brian'"):
         interop.run_nir(tmp_path / "net.nir", np.ones((3, 1)), "brian")
     with pytest.raises(ValueError, match=r"counts must be finite numbers \[T, \*input\]"):
         interop.run_nir(tmp_path / "net.nir", np.array([[np.nan]]), "snntorch")

@@ -165,7 +165,7 @@ def test_a_missing_tool_is_said_with_the_way_to_install_it(tmp_path: Path) -> No
     with pytest.raises(ImportError, match=r"Lava cannot be imported by .*python \(No module named lava\): make peers-lava, or"):
         interop.run_lava([(tmp_path / "net.json", counts)], python=wrapper)
     wrapper.write_text("#!/bin/sh\nexec sleep 60\n")
-    with pytest.raises(TimeoutError, match=r"Lava did not finish within 0.2 s"):
+    with pytest.raises(TimeoutError, match=r"Lava did not finish this within 0.2 s"):
         interop.run_lava([(tmp_path / "net.json", counts)], python=wrapper, timeout=0.2)
 
 

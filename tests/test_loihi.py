@@ -29,7 +29,7 @@ def same(a: IntegerNetwork, b: IntegerNetwork) -> None:
     for x, y in zip(a.populations, b.populations, strict=True):
         for name in ("name", "shape", "reset", "bias_exponent", "scale"):
             assert getattr(x, name) == getattr(y, name)
-        for name in ("du", "dv", "vth", "bias"):
+        for name in ("du", "dv", "vth", "bias", "start"):
             np.testing.assert_array_equal(getattr(x, name), getattr(y, name), strict=True)
     for x, y in zip(a.projections, b.projections, strict=True):
         assert type(x.map) is type(y.map)

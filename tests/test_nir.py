@@ -265,7 +265,7 @@ def test_the_other_encoding_takes_what_unit_r_cannot(tmp_path):
 
 
 def test_wrong_arguments_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"encoding must be one of 'unit_r', 'tau_over_dt', got 'b'"):
+    with pytest.raises(ValueError, match=r"encoding must be one of 'unit_r', 'tau_over_dt', 'sinabs', got 'b'"):
         nir.export(dense(), tmp_path / "net.nir", encoding="b")
     with pytest.raises(ValueError, match=r"firing must be one of '>', '>=', got '<'"):
         nir.export(dense(), tmp_path / "net.nir", firing="<")

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.common import peer_python
+from snnsim import engine
 from snnsim.cli.app import app
 from snnsim.hardware import integer
 from snnsim.hardware.loihi import process
@@ -69,6 +70,23 @@ def test_a_network_of_whole_numbers_stays_what_it_is(folder: Path) -> None:
     proof = prove(folder / "whole.json", whole, counts, [0] * 7, tools=False)
     assert proof.quantised is not None and proof.quantised.exact
     assert proof.predictions_equal == 7 and proof.before == proof.after
+
+
+def test_accuracies_of_nir_come_from_the_runs_that_were_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from snnsim.network_file import load_network
+
+    snnsim("export", folder / "net.h5", folder / "net3.nir")
+    network, run, runs = load_network(folder / "net.h5"), engine.run, list[Any]()
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        runs.append(run(*arguments, **options))
+        return runs[-1]
+
+    monkeypatch.setattr(engine, "run", counted)
+    counts = (np.random.default_rng(0).random((40, 9, 12)) < 0.3).astype("f")
+    proof = prove(folder / "net3.nir", network, counts, np.arange(9) % 4, tools=False)
+    assert len(runs) == 2
+    assert proof.before == proof.after == np.mean(runs[0].prediction == np.arange(9) % 4)
 
 
 def test_what_differs_is_said(folder: Path) -> None:

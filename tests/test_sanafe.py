@@ -54,7 +54,7 @@ def test_what_sanafe_computes_otherwise_is_refused() -> None:
     for options in ({"dv": 100}, {"du": 5}, {"bias": 3}):
         with pytest.raises(ValueError, match="population 'a': SANA-FE computes as we do for du of 4095, dv of 0, 2048, 4096"):
             run_sanafe(changed(**options), counts)
-    with pytest.raises(ValueError, match="counts must be 0 or 1"):
+    with pytest.raises(ValueError, match="counts must be whole numbers from 0 to 1"):
         run_sanafe(net, 2 * counts)
     conv = IntegerNetwork((IntegerPopulation("in", (1, 3, 3), None), IntegerPopulation("c", (1, 2, 2))),
                           (IntegerProjection("in", "c", Conv2d(np.full((1, 1, 2, 2), 2.0))),))
@@ -66,8 +66,8 @@ def test_sanafe_that_is_not_there_is_named(tmp_path: Any) -> None:
     net, counts = random_net(0, ("soft", "soft"))
     import sys
     if str(interpreter()) == sys.executable:
-        with pytest.raises(ImportError, match="sanafe cannot be imported by .*: make peers-sanafe"):
+        with pytest.raises(ImportError, match="SANA-FE cannot be imported by .*: make peers-sanafe"):
             run_sanafe(net, counts)
     else:
-        with pytest.raises(ImportError, match="sanafe cannot be imported by .*: make peers-sanafe"):
+        with pytest.raises(ImportError, match="SANA-FE cannot be imported by .*: make peers-sanafe"):
             run_sanafe(net, counts, python=sys.executable)

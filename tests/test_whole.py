@@ -15,9 +15,10 @@ from snnsim.hardware import integer
 from snnsim.lowering import lower
 from snnsim.maps import Dense
 from snnsim.network import Network, Population, Projection, TimeBase
-from snnsim.neurons import LI, LIF, LoihiLIF
+from snnsim.neurons import IF, LI, LIF, LoihiLIF
 from snnsim.nn.whole import WEIGHTS
 from tests.test_integer import like_a_trained_net
+from tests.test_integer_norms import folded_net
 
 Array = np.ndarray[Any, Any]
 
@@ -29,16 +30,22 @@ def chain(seed: int = 0) -> tuple[Network, Array]:
     return Network(network.populations, kept, network.time), counts
 
 
+def with_loop(q: Projection) -> Network:
+    network, _ = chain()
+    return Network(network.populations, (*network.projections, q), network.time)
+
+
 def ready(net: nn.Sequential, network: Network) -> nn.Sequential:
     nn.set_dt(net, network.time.dt)
     net.time, net.input_shape = network.time, network.input.shape  # type: ignore[assignment]
     return net
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("weights", WEIGHTS)
-def test_training_evaluation_engine_and_executor_are_one(weights: Any, bits: int) -> None:
-    network, counts = chain()
+@pytest.mark.parametrize(("weights", "bits", "build"), [
+    *((w, bits, chain) for w in WEIGHTS for bits in (4, 8)),
+    *((w, bits, like_a_trained_net) for w, bits in zip(WEIGHTS, (8, 4, 4, 8), strict=True))])
+def test_training_evaluation_engine_and_executor_are_one(weights: Any, bits: int, build: Any) -> None:
+    network, counts = build()
     net = ready(train.whole_net(network, bits=bits, weights=weights), network)
     with torch.no_grad():  # biases other than those of the start
         for p in net.parameters():
@@ -55,6 +62,7 @@ def test_training_evaluation_engine_and_executor_are_one(weights: Any, bits: int
     np.testing.assert_array_equal(found.v["loihi_li_9"], engined.membranes["loihi_li_9"])
     np.testing.assert_array_equal((out.detach().double() / unit).round().numpy(), found.v["loihi_li_9"])
     assert torch.equal(trained, out) and model.latency == 0
+    assert [q.source for q in model.projections if q.source == q.target] == ["loihi_soft_6"] * (build is like_a_trained_net)
     fired = {name: int(s.sum()) for name, s in found.spikes.items()}
     assert min(fired.values()) > 30
     for name, spikes in found.spikes.items():
@@ -103,6 +111,23 @@ def test_they_learn(weights: Any) -> None:
     assert sum(int((torch.sign(p.detach()) != signs[name]).sum()) for name, p in net.named_parameters() if p.ndim > 1) > 5
 
 
+def test_a_recurrent_layer_has_the_gradients_of_its_rule() -> None:
+    network, _ = like_a_trained_net()
+    layer = next(m for m in ready(train.whole_net(network, weights="power"), network) if isinstance(m, nn.WholeRecurrent))
+    x = 64.0 * torch.randint(-300, 900, (33, 3, 12), generator=torch.Generator().manual_seed(0)).float()
+    inputs, state = layer.started(x, None)
+    held = dict(layer.named_parameters())
+    found = []
+    for out in (layer(x)[0], layer.eager(inputs, state, layer.parameters_for(x))[0]):
+        found.append((out.detach(), torch.autograd.grad((out * torch.arange(12.0)).sum(), list(held.values()))))
+    (ours, gradients), (theirs, wanted) = found
+    assert torch.equal(ours, theirs) and 0.1 < float(ours.mean()) < 0.9
+    assert set(held) == {"raw_bias", "parametrizations.weight.original0", "parametrizations.weight.original1"}
+    for g, w in zip(gradients, wanted, strict=True):
+        assert float(w.abs().max()) > 0
+        torch.testing.assert_close(g, w, rtol=0.0, atol=1e-5 * float(w.abs().max()))
+
+
 def test_a_hop_is_a_step_and_keeps_its_state() -> None:
     x = torch.randn(7, 2, 3)
     y, state = nn.Hop(2)(x[:3])
@@ -129,7 +154,13 @@ def test_gradients_are_those_of_floats() -> None:
 
 
 @pytest.mark.parametrize(("build", "said"), [
-    (lambda: train.whole_net(like_a_trained_net()[0]), "population 'hidden' has inputs from conv, hidden: whole_net takes"),
+    (lambda: train.whole_net(with_loop(Projection("conv", "out", (Dense(np.ones((3, 80))),)))),
+     "population 'out' has inputs from hidden, conv: whole_net takes networks of one population after the other"),
+    (lambda: train.whole_net(with_loop(Projection("hidden", "hidden", (Dense(np.ones((12, 12))),), delay=3))),
+     r"population 'hidden' of shape \(12,\) hears itself by Dense\(12, 12\) after 3 steps: whole_net takes loops by Dense"),
+    (lambda: train.whole_net(with_loop(Projection("conv", "conv", (Dense(np.ones((80, 80))),), delay=1))),
+     r"population 'conv' of shape \(4, 5, 4\) hears itself by Dense\(80, 80\) after 1 steps"),
+    (lambda: train.whole_net(folded_net(IF(reset="hard"))[0]), "population 'h' starts at v other than 0, as thresholds"),
     (lambda: nn.Whole("binary", 8, 1.0, 0), "weights must be one of 'integer', 'fixed', 'power', 'ternary', got 'binary'"),
     (lambda: nn.Whole("integer", 1, 1.0, 0), r"bits must be a whole number in 2 \.\. 8, got 1"),
     (lambda: train.whole_net(chain()[0], weights="power", bits=0), "bits must be a whole number"),

@@ -22,6 +22,7 @@ class Format(StrEnum):
 class Encoding(StrEnum):
     unit_r = "unit_r"
     tau_over_dt = "tau_over_dt"
+    sinabs = "sinabs"
 
 
 def export(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import engine
+from snnsim.engine import Result
 from snnsim.engine.inputs import rows_of
 from snnsim.hardware import nir
 from snnsim.network import Network
@@ -132,7 +133,11 @@ def verify(path: str | os.PathLike[str], network: Network, samples: Any) -> Matc
     Errors: what the artefact's reader raises (ValueError that names the file); ValueError when snnsim did not write the
     artefact, when it holds other populations than the network, or when there are no samples.
     """
-    events = events_of(samples)
+    return compared(path, network, events_of(samples))[0]
+
+
+def compared(path: str | os.PathLike[str], network: Network, events: Any) -> tuple[MatchReport, Result, Result]:
+    """As `verify`, of what `events_of` gives; and the runs of the network and of the artefact."""
     told = nir.describe(path)
     if told is None:
         raise ValueError(f"{path} was not written by snnsim: read it with hardware.nir.read(path, dt=) and run it")
@@ -146,7 +151,8 @@ def verify(path: str | os.PathLike[str], network: Network, samples: Any) -> Matc
     layers = compare(spikes[0], spikes[1])
     divergences = first_divergences(network, found, events, spikes[0], spikes[1])
     batch = len(np.atleast_1d(ours.prediction))
-    return MatchReport(os.fspath(path), batch, layers, divergences, equal, difference, told.lossy, told.kept)
+    report = MatchReport(os.fspath(path), batch, layers, divergences, equal, difference, told.lossy, told.kept)
+    return report, ours, theirs
 
 
 def events_of(samples: Any) -> Any:
@@ -170,13 +176,16 @@ def _same_populations(path: str | os.PathLike[str], network: Network, found: Net
 
 
 def compare(expected: Mapping[str, Array], found: Mapping[str, Array]) -> tuple[LayerMatch, ...]:
-    """Spikes by population, dense 0/1 arrays of equal shapes. ValueError that names the population which does not fit."""
+    """Spikes by population, dense arrays of equal shapes; two at once are not one.
+
+    ValueError that names the population which does not fit.
+    """
     layers = []
     for name, ours in expected.items():
         if name not in found or found[name].shape != ours.shape:
             raise ValueError(f"population {name!r}: expected spikes of shape {ours.shape}, found "
                              f"{found[name].shape if name in found else 'none'}")
-        both = np.count_nonzero(np.logical_and(ours, found[name]))
+        both = np.count_nonzero(np.logical_and(ours, np.equal(ours, found[name])))
         layers.append(LayerMatch(name, int(np.count_nonzero(ours)), int(np.count_nonzero(found[name])), int(both)))
     return tuple(layers)
 

@@ -1,7 +1,7 @@
 """Other tools, each in a process of its own: run our exports there and compare."""
 
+from snnsim.interop.child import MISSING
 from snnsim.interop.lava_tools import INSTALL_LAVA, LavaReport, run_lava, verify_lava
-from snnsim.interop.nir_child import MISSING
 from snnsim.interop.nir_tools import INSTALL, TOOLS, run_nir, run_nirs, verify_nir
 from snnsim.interop.proof import Proof, Quantised, Run, prove
 

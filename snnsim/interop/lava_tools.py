@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +19,7 @@ from snnsim.hardware.integer import IntegerNetwork
 from snnsim.hardware.loihi import netx, process
 from snnsim.hardware.loihi.script import PROGRAM
 from snnsim.hardware.verify import LayerMatch, compare
-from snnsim.interop.nir_child import MISSING
+from snnsim.interop.child import run_child, whole_counts
 from snnsim.maps import Delayed
 
 Array = NDArray[Any]
@@ -102,26 +100,9 @@ def run_lava(jobs: Sequence[Job], *, python: str | os.PathLike[str] = sys.execut
         file = Path(folder) / "jobs.json"
         file.write_text(json.dumps({"program": str(PROGRAM), "together": TOGETHER, "jobs": listed}), encoding="utf-8")
         name = os.fspath(python)
-        _child([os.path.abspath(name) if os.path.dirname(name) else name, str(CHILD), str(file)], folder, timeout)
+        run_child("Lava", [os.path.abspath(name) if os.path.dirname(name) else name, str(CHILD), str(file)], "this",
+                  INSTALL_LAVA, folder=folder, timeout=timeout)
         return [_states(job["out"], job["file"], model) for job, model in zip(listed, models, strict=True)]
-
-
-def _child(command: list[str], folder: str, timeout: float) -> None:
-    """Run it in a session of its own, so that all of Lava's processes end with it."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-                          start_new_session=True, env={**os.environ, "PYTHONWARNINGS": "ignore"}) as child:
-        try:
-            _, said = child.communicate(timeout=timeout)
-        except BaseException as e:
-            os.killpg(child.pid, signal.SIGKILL)
-            if isinstance(e, subprocess.TimeoutExpired):
-                raise TimeoutError(f"Lava did not finish within {timeout:g} s") from None
-            raise
-    last = (said.strip().splitlines() or ["no message"])[-1]
-    if child.returncode == MISSING:
-        raise ImportError(f"Lava cannot be imported by {command[0]} ({last}): {INSTALL_LAVA}")
-    if child.returncode != 0:
-        raise RuntimeError(f"Lava cannot run this: {last}")
 
 
 def _model(path: str | os.PathLike[str]) -> IntegerNetwork:
@@ -129,12 +110,7 @@ def _model(path: str | os.PathLike[str]) -> IntegerNetwork:
 
 
 def _counts(counts: ArrayLike, model: IntegerNetwork, path: Any) -> NDArray[np.int64]:
-    array, shape = np.asarray(counts), model.populations[0].shape
-    array = array[:, None] if array.shape[1:] == shape else array
-    if array.dtype.kind not in "bui" or array.shape[2:] != shape or 0 in array.shape:
-        raise ValueError(f"counts for {path} must be whole numbers [T, *{shape}] or [T, B, *{shape}], got {array.dtype} "
-                         f"{array.shape}")
-    return array.astype(np.int64)
+    return whole_counts(counts, model.populations[0].shape, f"counts for {path}")
 
 
 def _states(out: str, file: str, model: IntegerNetwork) -> States:

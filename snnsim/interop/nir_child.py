@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.hardware.nir.graph import read_description
+from snnsim.interop.child import MISSING, with_batch
 
-MISSING = 3  # exit code where the tool is not installed
 UNREACHED = 1e30  # a threshold that no membrane reaches, in float32
 NEURONS = ("LIF", "IF", "CubaLIF")
 
@@ -53,8 +53,9 @@ def _job(path: str, given: str, result: str, load: Callable[[Any], Any], batched
     shape = tuple(int(n) for n in next(n for n in graph.nodes.values() if type(n).__name__ == "Input").input_type["input"])
     with np.load(given, allow_pickle=False) as data:
         counts = data["counts"]
-    if counts.shape[1:] == shape:
-        counts = counts[:, None]
+    if len(shape) == 2 and counts.shape[-3:] == (shape[0], 1, shape[1]):
+        counts = counts.squeeze(-2)  # Conv1d takes no height
+    counts = with_batch(counts, shape)
     if counts.shape[2:] != shape:
         raise ValueError(f"counts has shape {counts.shape}, but the file's input is {shape}")
     if batched:
@@ -99,7 +100,7 @@ def _run(model: Any, nodes: dict[str, str], counts: Counts) -> dict[str, NDArray
     def keeper(name: str) -> Callable[..., None]:
         def keep(_module: Any, _inputs: Any, output: Any) -> None:
             spikes = output[0] if isinstance(output, tuple) else output
-            kept[name].append((spikes.numpy() != 0).astype(np.uint8))
+            kept[name].append(np.clip(spikes.numpy(), 0, 255).astype(np.uint8))
         return keep
 
     modules = dict(model.named_modules())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,24 +15,31 @@ from numpy.typing import ArrayLike, NDArray
 
 import snnsim
 from snnsim import engine
+from snnsim.engine import Result
 from snnsim.hardware import MatchReport, nir
+from snnsim.hardware.nir.neurons import Encoding
 from snnsim.hardware.verify import compare, first_divergences
-from snnsim.interop.nir_child import MISSING
+from snnsim.interop.child import run_child, with_batch
 from snnsim.network import Network
 from snnsim.rule import one_of
 
-Tool = Literal["snntorch", "spikingjelly", "norse"]
+Tool = Literal["snntorch", "spikingjelly", "norse", "sinabs"]
 INSTALL = {"snntorch": 'pip install "snnsim[interop]"', "spikingjelly": 'pip install "snnsim[interop]"',
-           "norse": 'pip install "snnsim[interop]" && pip install --no-deps norse'}
+           "norse": 'pip install "snnsim[interop]" && pip install --no-deps norse',
+           "sinabs": 'pip install "snnsim[interop]" && pip install --no-deps sinabs pbr'}
 TOOLS = tuple(INSTALL)
+READ_BY: dict[Encoding, tuple[Tool, ...]] = {"unit_r": ("snntorch", "spikingjelly", "norse"),
+                                             "tau_over_dt": ("snntorch", "spikingjelly"), "sinabs": ("sinabs",)}
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(snnsim.__file__)))  # where the child finds snnsim
 
 
 def run_nir(path: str | os.PathLike[str], counts: ArrayLike, tool: Tool, *, python: str | os.PathLike[str] = sys.executable,
             timeout: float = 300.0) -> dict[str, NDArray[np.uint8]]:
     """Load a NIR file in another tool, feed it counts step by step, and give the spikes of each neuron node.
 
-    counts: [T, *input] or [T, B, *input], finite. tool: "snntorch", "spikingjelly" or "norse", imported by `python` in a
-    process of its own. timeout: s. Result: by population (by node name in files of others), 0 or 1, [T, B, *node].
+    counts: [T, *input] or [T, B, *input], finite. tool: "snntorch", "spikingjelly", "norse" or "sinabs", imported by
+    `python` in a process of its own. timeout: s. Result: by population (by node name in files of others), [T, B, *node]; 0 or
+    1, in Sinabs as many as fired at once.
     The tools read no LI and no I node: they are given as LIF (IF) nodes whose threshold is never reached.
 
     Errors: ImportError that says how to install the tool; ValueError for counts that fit no input; RuntimeError with
@@ -63,7 +69,10 @@ def run_nirs(jobs: Sequence[tuple[str | os.PathLike[str], ArrayLike]], tool: Too
         for (_, given, _), array in zip(listed, arrays, strict=True):
             np.savez(given, counts=array.astype(np.float32))
         (folder / "jobs.json").write_text(json.dumps(listed))
-        _child(tool, folder, python, timeout, f"{jobs[0][0]}" if len(jobs) == 1 else f"{len(jobs)} files")
+        files = [str(folder / "jobs.json"), str(folder / "failed.json")]
+        command = [os.fspath(python), "-m", f"snnsim.interop.{tool}_nir", *files]
+        run_child(tool, command, f"{jobs[0][0]}" if len(jobs) == 1 else f"{len(jobs)} files", INSTALL[tool], folder=folder,
+                  timeout=timeout, search=ROOT)
         failed = json.loads((folder / "failed.json").read_text())
         found: list[dict[str, NDArray[np.uint8]] | RuntimeError] = []
         for i, (path, _, result) in enumerate(listed):
@@ -75,23 +84,6 @@ def run_nirs(jobs: Sequence[tuple[str | os.PathLike[str], ArrayLike]], tool: Too
         return found
 
 
-def _child(tool: Tool, folder: Path, python: str | os.PathLike[str], timeout: float, what: str) -> None:
-    """The tool's process. Errors: ImportError, RuntimeError and TimeoutError, as `run_nir` says."""
-    command = [os.fspath(python), "-m", f"snnsim.interop.{tool}_nir", str(folder / "jobs.json"), str(folder / "failed.json")]
-    root = os.path.dirname(os.path.dirname(os.path.abspath(snnsim.__file__)))
-    search = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=folder,
-                              env={**os.environ, "PYTHONPATH": search, "PYTHONWARNINGS": "ignore"})
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(f"{tool} did not finish {what} within {timeout:g} s") from None
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    if done.returncode == MISSING:
-        raise ImportError(f"{tool} cannot be imported by {python} ({last}): {INSTALL[tool]}")
-    if done.returncode != 0:
-        raise RuntimeError(f"{tool} cannot run {what}: {last}")
-
-
 def verify_nir(path: str | os.PathLike[str], network: Network, counts: ArrayLike, tool: Tool, *,
                python: str | os.PathLike[str] = sys.executable, timeout: float = 300.0) -> MatchReport:
     """Run the exported file in another tool and the network in our engine, and compare all spikes.
@@ -101,9 +93,13 @@ def verify_nir(path: str | os.PathLike[str], network: Network, counts: ArrayLike
 
     Errors: as `run_nir`, and ValueError when the file holds other populations than the network.
     """
-    array: NDArray[Any] = np.asarray(counts, network.dtype)
-    array = array[:, None] if array.shape[1:] == network.input.shape else array
-    result = engine.run(network, array)
+    array: NDArray[Any] = with_batch(np.asarray(counts, network.dtype), network.input.shape)
+    return beside(path, network, array, engine.run(network, array), tool, python, timeout)
+
+
+def beside(path: str | os.PathLike[str], network: Network, array: NDArray[Any], result: Result, tool: Tool,
+           python: str | os.PathLike[str] = sys.executable, timeout: float = 300.0) -> MatchReport:
+    """As `verify_nir`, with the network's run on the counts [T, B, *input]."""
     rules = {p.name: p.rule for p in network.populations}
     expected = {n: s.dense() for n, s in result.spikes.items() if (rule := rules[n]) and rule.fires}
     spikes = run_nir(path, array, tool, python=python, timeout=timeout)

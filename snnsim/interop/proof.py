@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from snnsim import engine
 from snnsim.engine.inputs import rows_of
-from snnsim.hardware import MatchReport, integer, nir, verify
+from snnsim.hardware import MatchReport, integer, nir
 from snnsim.hardware.integer import IntegerNetwork
 from snnsim.hardware.integer.latency import latencies
 from snnsim.hardware.loihi import netx, process
-from snnsim.hardware.verify import LayerMatch, compare, events_of
+from snnsim.hardware.verify import LayerMatch, compare, compared, events_of
 from snnsim.interop.lava_tools import LavaReport, verify_lava
-from snnsim.interop.nir_tools import TOOLS, verify_nir
+from snnsim.interop.nir_tools import READ_BY, beside
 from snnsim.network import Network
 
 Array = NDArray[Any]
@@ -91,16 +91,16 @@ def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: 
     events = events_of(samples)
     if Path(path).suffix in LOIHI:
         return _loihi(path, network, events, labels, tools, lava)
-    report = verify(path, network, samples)
+    report, ours, theirs = compared(path, network, events)
     runs = [Run("snnsim", report)]
     counts = counts_of(network, events)
-    for tool in TOOLS if tools else ():
+    told = nir.describe(path)
+    for tool in READ_BY[told.encoding] if tools and told else ():
         if report.lossy:  # which only our own reader restores
             runs.append(Run(tool, None, "the file is another network there, as it says under lossy"))
         else:
-            runs.append(_run(tool, lambda tool=tool: verify_nir(path, network, counts, tool)))  # type: ignore[misc]
-    before, after = (None if labels is None else _accuracy(engine.run(n, events).prediction, labels)
-                     for n in (network, nir.read(path)))
+            runs.append(_run(tool, lambda tool=tool: beside(path, network, counts, ours, tool)))  # type: ignore[misc]
+    before, after = (_accuracy(r.prediction, labels) for r in (ours, theirs))
     return Proof(os.fspath(path), "nir", report.samples, tuple(runs), report.predictions_equal or 0, before, after,
                  notes=(*(f"lossy: {text}" for text in report.lossy), *(f"only for snnsim: {text}" for text in report.kept)))
 

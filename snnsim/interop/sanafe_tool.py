@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnsim.hardware.integer import IntegerNetwork, IntegerPopulation
 from snnsim.hardware.mapping import LoihiLimits, Mapping, place
-from snnsim.interop.sanafe_child import MISSING
+from snnsim.interop.child import run_child, whole_counts
 from snnsim.maps import Dense
 
 INSTALL = "make peers-sanafe, or pip install sanafe==2.2.9 for the interpreter that is given"
@@ -67,15 +66,7 @@ def run_sanafe(model: IntegerNetwork, counts: ArrayLike, mapping: Mapping | None
         ask, answer = os.path.join(folder, "in.npz"), os.path.join(folder, "out.npz")
         np.savez(ask, about=json.dumps(about), **arrays)  # type: ignore[arg-type]
         command = [os.fspath(python or interpreter()), str(Path(__file__).with_name("sanafe_child.py")), ask, answer]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, cwd=folder)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"SANA-FE did not finish within {timeout:g} s") from None
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        if done.returncode == MISSING:
-            raise ImportError(f"sanafe cannot be imported by {command[0]} ({last}): {INSTALL}")
-        if done.returncode != 0:
-            raise RuntimeError(f"SANA-FE cannot run the network: {last}")
+        run_child("SANA-FE", command, "the network", INSTALL, folder=folder, timeout=timeout)
         with np.load(answer, allow_pickle=False) as found:
             spikes = {p.name: found[f"spikes/{p.name}"].reshape(given.shape[0], given.shape[1], *p.shape)
                       for p in model.populations[1:] if p.reset != "none"}
@@ -83,12 +74,8 @@ def run_sanafe(model: IntegerNetwork, counts: ArrayLike, mapping: Mapping | None
 
 
 def _samples(model: IntegerNetwork, counts: ArrayLike) -> NDArray[np.uint8]:
-    array = np.asarray(counts)
-    shape = model.populations[0].shape
-    array = array[:, None] if array.shape[1:] == shape else array
-    if array.shape[2:] != shape or array.dtype.kind not in "buif" or not np.isin(array, (0, 1)).all():
-        raise ValueError(f"counts must be 0 or 1, [T, *{shape}] or [T, B, *{shape}], as SANA-FE's inputs fire once a step; got "
-                         f"{array.dtype} of shape {np.shape(counts)}")
+    """What the inputs fire, at most once a step, and then the steps that the network is late."""
+    array = whole_counts(counts, model.populations[0].shape, "counts", most=1)
     flat = array.reshape(*array.shape[:2], -1).astype(np.uint8)
     return np.concatenate([flat, np.zeros((model.latency, *flat.shape[1:]), np.uint8)])
 
@@ -103,9 +90,9 @@ def _weights(q: Any) -> NDArray[np.float64]:
 
 def _described(p: IntegerPopulation, mapping: Mapping) -> dict[str, Any]:
     leak = LEAKS.get(int(p.dv.flat[0])) if np.ptp(p.dv) == 0 else None
-    if leak is None or np.any(p.du != 4095) or np.any(p.bias != 0) or np.size(p.vth) != 1:
+    if leak is None or np.any(p.du != 4095) or np.any(p.bias != 0) or np.any(p.start != 0) or np.size(p.vth) != 1:
         known = ", ".join(map(str, LEAKS))
         raise ValueError(f"population {p.name!r}: SANA-FE computes as we do for du of 4095, dv of {known}, "
-                         "one threshold and no bias")
+                         "one threshold, no bias and a start at 0")
     return {"name": p.name, "size": p.size, "threshold": UNREACHED if p.reset == "none" else 64.0 * float(p.vth),
             "reset": "none" if p.reset == "none" else p.reset, "leak": leak, "cores": mapping.core_of(p.name).tolist()}

@@ -22,13 +22,13 @@ from snnsim.nn.qcfs import QCFS, to_spiking
 from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.rmp import RMP
 from snnsim.nn.sequential import Sequential, Stateful
-from snnsim.nn.whole import Hop, Whole, WholeNeuron
+from snnsim.nn.whole import Hop, Whole, WholeNeuron, WholeRecurrent
 from snnsim.nn.surrogate import SURROGATES, Surrogate, estimating_error, gradient_stability, reste, reste_exponent
 
 __all__ = ["ELM", "MPBN", "POOL", "QCFS", "RMP", "SURROGATES", "Astrocytes", "AvgPool2d", "BNTT1d", "BNTT2d", "BatchNorm1d",
            "BatchNorm2d", "BiPer", "Conv2d", "Delay", "DelayLinear", "Dropout", "Flatten", "Hop", "HoyerSpike", "Linear",
            "MaxPool2d", "Neuron", "Penalty", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate",
-           "TEBN1d", "TEBN2d", "TdBN1d", "TdBN2d", "Whole", "WholeNeuron", "biper", "branch_windows", "checkpointed",
-           "collected", "eager", "estimating_error", "from_snntorch", "from_spikingjelly", "gradient_stability", "hoyer_loss",
-           "membranes", "penalties", "reste", "reste_exponent", "set_dt", "set_penalty", "territories", "to_spiking",
-           "truncated"]
+           "TEBN1d", "TEBN2d", "TdBN1d", "TdBN2d", "Whole", "WholeNeuron", "WholeRecurrent", "biper", "branch_windows",
+           "checkpointed", "collected", "eager", "estimating_error", "from_snntorch", "from_spikingjelly",
+           "gradient_stability", "hoyer_loss", "membranes", "penalties", "reste", "reste_exponent",
+           "set_dt", "set_penalty", "territories", "to_spiking", "truncated"]

@@ -22,6 +22,7 @@ import torch
 from snnsim.neurons import LoihiLIF
 from snnsim.neurons.loihi import ALIGN
 from snnsim.nn.neuron import Neuron
+from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.sequential import Stateful
 from snnsim.rule import finite, one_of
 
@@ -118,6 +119,14 @@ class WholeNeuron(Neuron):
     def forward(self, x: Any, state: Sequence[torch.Tensor] | None = None) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         out, after = super().forward(x, state)
         return (out if self.rule.fires else out * self.unit), after
+
+
+class WholeRecurrent(WholeNeuron, Recurrent):
+    """Neurons of Loihi that hear their own spikes one step later, with whole weights where `weight` is given the form `Whole`,
+    and a bias that is trained as that of `WholeNeuron`. features: N; options: those of both, but learn and bias."""
+
+    def __init__(self, neuron: LoihiLIF, unit: float, features: int, **options: Any) -> None:
+        super().__init__(neuron, unit, (features,), features=features, **options)
 
 
 class Hop(Stateful):

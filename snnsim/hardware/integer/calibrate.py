@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from snnsim import engine
-from snnsim.hardware.integer.execute import run
+from snnsim.hardware.integer.execute import planned_like, run
 from snnsim.hardware.integer.model import IntegerNetwork
-from snnsim.hardware.integer.quantize import LARGEST_EXPONENT, quantize
+from snnsim.hardware.integer.quantize import LARGEST_EXPONENT, Layer, assembled, layers_of, with_threshold
 from snnsim.network import Network
 
 FACTORS = np.linspace(0.9, 1.1, 21)
@@ -24,22 +24,22 @@ def calibrate(network: Network, samples: Any, target: str = "loihi2", *, bits: i
     each neuron and sample are nearest to those of `network`. Errors: those of `quantize`, and of `engine.run` for the samples.
     """
     lower: dict[str, int] = {}
-    model = quantize(network, target, bits=bits)
+    layers = layers_of(network)  # maps are composed here, once
+    model = assembled(network, layers, target, bits=bits)
     for _ in range(LARGEST_EXPONENT * len(model.populations)):
         left = [name for name, found in run(model, samples, spikes=False).overflows.items() if any(found.values())]
         if not left or lower.get(left[0], 0) == LARGEST_EXPONENT:
             break
         lower[left[0]] = lower.get(left[0], 0) + 1
-        model = quantize(network, target, bits=bits, lower=lower)
+        model = assembled(network, layers, target, bits=bits, lower=lower)
     wanted = {name: s.dense().sum(0, np.int64) for name, s in engine.run(network, samples).spikes.items()}
     thresholds: dict[str, float] = {}
-    for p in model.populations[1:]:
-        if p.reset == "none":
-            continue
+    for layer in (layer for layer in layers if layer.reset != "none"):
+        def missed(factor: float, model: IntegerNetwork = model, layer: Layer = layer) -> tuple[float, float]:
+            tried = planned_like(with_threshold(model, layer, factor), model)
+            found = run(tried, samples, spikes=False).counts[layer.name]
+            return float(np.abs(found - wanted[layer.name]).sum()), abs(factor - 1.0)
 
-        def missed(factor: float, name: str = p.name) -> tuple[float, float]:
-            tried = quantize(network, target, bits=bits, lower=lower, thresholds={**thresholds, name: factor})
-            return float(np.abs(run(tried, samples).spikes[name].sum(0, np.int64) - wanted[name]).sum()), abs(factor - 1.0)
-
-        thresholds[p.name] = float(min(FACTORS, key=missed))
-    return quantize(network, target, bits=bits, lower=lower, thresholds=thresholds)
+        thresholds[layer.name] = float(min(FACTORS, key=missed))
+        model = planned_like(with_threshold(model, layer, thresholds[layer.name]), model)
+    return assembled(network, layers, target, bits=bits, lower=lower, thresholds=thresholds)

@@ -139,6 +139,13 @@ def _raise(network: IntegerNetwork, found: Array, where: Array) -> None:
                         f"{what}; fit the scales with integer.calibrate, or run with overflow='count'")
 
 
+def planned_like(network: IntegerNetwork, other: IntegerNetwork) -> IntegerNetwork:
+    """The network itself, with the plan of another one that differs in numbers of its neurons alone: synapses are not listed
+    again."""
+    PLANS[network] = plan_of(other)._replace(**_numbers(network))
+    return network
+
+
 def plan_of(network: IntegerNetwork) -> Plan:
     if network not in PLANS:
         PLANS[network] = _plan(network)
@@ -150,9 +157,6 @@ def _plan(network: IntegerNetwork) -> Plan:
     names = [p.name for p in populations]
     first = np.cumsum([0, 0, *(p.size for p in populations[1:])])
 
-    def flat(values: Any) -> Array:
-        return np.concatenate([np.broadcast_to(f, p.shape).ravel() for p, f in zip(populations[1:], values, strict=True)])
-
     parts = [(q, m) for q in network.projections for m in parts_of(q.exponent, q.synapses(network.population(q.source).shape))]
     made = [m for _, m in parts]
     slots = [int(m[3].max(initial=1)) + 1 for m in made]
@@ -163,12 +167,22 @@ def _plan(network: IntegerNetwork) -> Plan:
     joined = [np.concatenate([m[k] for m in made] or [np.zeros(0, np.int32)]) for k in (1, 2, 3)]
     indptr = np.concatenate([m[0] + b for m, b in zip(made, begin, strict=False)] or [np.zeros(0, np.int64)])
     return Plan(first, np.array([RESETS[p.reset] if p.reset else -1 for p in populations]),
-                flat(4095 - p.du for p in populations[1:]), flat(4096 - p.dv for p in populations[1:]),
-                flat(p.vth << 6 for p in populations[1:]), flat(p.bias << p.bias_exponent for p in populations[1:]),
-                np.array([names.index(q.source) for q, _ in parts], np.int64),
-                np.array([names.index(q.target) for q, _ in parts], np.int64),
-                np.array([q.exponent for q, _ in parts], np.int64), np.array(slots, np.int64), rings, rows, indptr,
-                *joined)
+                **_numbers(network), source=np.array([names.index(q.source) for q, _ in parts], np.int64),
+                target=np.array([names.index(q.target) for q, _ in parts], np.int64),
+                shift=np.array([q.exponent for q, _ in parts], np.int64), slots=np.array(slots, np.int64), ring=rings, row=rows,
+                indptr=indptr, **dict(zip(("post", "weight", "delay"), joined, strict=True)))
+
+
+def _numbers(network: IntegerNetwork) -> dict[str, Array]:
+    """Those of each neuron, by their names in the plan."""
+    populations = network.populations[1:]
+
+    def flat(values: Any) -> Array:
+        return np.concatenate([np.broadcast_to(f, p.shape).ravel() for p, f in zip(populations, values, strict=True)])
+
+    return {"keep_u": flat(4095 - p.du for p in populations), "keep_v": flat(4096 - p.dv for p in populations),
+            "theta": flat(p.vth << 6 for p in populations), "bias": flat(p.bias << p.bias_exponent for p in populations),
+            "start": flat(p.start for p in populations)}
 
 
 def parts_of(exponent: int, synapses: Synapses) -> list[Synapses]:

@@ -25,6 +25,7 @@ class Plan(NamedTuple):
     keep_v: Array
     theta: Array
     bias: Array
+    start: Array  # v before the first step
     source: Array  # [projections, or their parts that are shifted each by itself]
     target: Array
     shift: Array
@@ -129,7 +130,7 @@ def run_samples(plan: Plan, indptr: Array, index: Array, counts: Array, given: i
     ring, fired = np.zeros(plan.ring[-1], np.int64), np.zeros(neurons, np.uint8)
     for b in range(start, stop):
         u[:] = 0
-        v[:] = 0
+        v[:] = plan.start
         ring[:] = 0
         for t in range(steps):
             for p in range(1, len(plan.reset)):
@@ -255,7 +256,7 @@ def run_faulty_samples(plan: Plan, bits: Bits, indptr: Array, index: Array, coun
         fires[plan.first[p]: plan.first[p + 1]] = plan.reset[p] != 2
     for b in range(start, stop):
         u[:] = 0
-        v[:] = 0
+        v[:] = plan.start
         ring[:] = 0
         stored = bits.mantissa.copy()
         state[0] = (np.uint64(seed) << np.uint64(32)) ^ np.uint64(b)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, weighing
 from snnsim.network import Network, Population, Projection, TimeBase
-from snnsim.neurons.loihi import ALIGN, LoihiLIF, whole_each
+from snnsim.neurons.loihi import ALIGN, RANGE, LoihiLIF, whole_each
 from snnsim.rule import finite, one_of
 
 Integers = NDArray[np.int64]
@@ -44,7 +44,8 @@ def truncated(weight: Any, sign: Sign, bits: int) -> Integers:
 @dataclass(frozen=True, eq=False)
 class IntegerPopulation:
     """Neurons, or with reset None the input. du, dv, vth, bias (mantissas): whole, one number each or an array that broadcasts
-    to the shape. reset: "none" never fires. scale: what 1 of v is in the unit of the network that it was made from.
+    to the shape. reset: "none" never fires. start: v before the first step, likewise. scale: what 1 of v is in the unit of the
+    network that it was made from.
 
     Errors: ValueError that names the population and the argument.
     """
@@ -58,6 +59,7 @@ class IntegerPopulation:
     bias: Any = 0
     bias_exponent: int = 6
     scale: float = 1.0
+    start: Any = 0
 
     def __post_init__(self) -> None:
         where = f"population {self.name!r}"
@@ -67,7 +69,8 @@ class IntegerPopulation:
         object.__setattr__(self, "shape", shape)
         one_of(f"reset of {where}", self.reset, ("hard", "soft", "none", None))
         bias = 2 ** (BIAS_BITS - 1)
-        for name, low, high in (("du", 0, 4095), ("dv", 0, 4096), ("vth", 0, 2**17 - 1), ("bias", -bias, bias - 1)):
+        for name, low, high in (("du", 0, 4095), ("dv", 0, 4096), ("vth", 0, 2**17 - 1), ("bias", -bias, bias - 1),
+                                ("start", 1 - RANGE, RANGE - 1)):
             value = whole_each(f"{name} of {where}", getattr(self, name), low, high)
             try:
                 np.broadcast_to(value, shape)
@@ -188,7 +191,9 @@ class IntegerNetwork:
 
     def _floats(self) -> Network:
         populations = [Population(p.name, p.shape) if p.reset is None else
-                       Population.of(p.name, p.shape, p.neuron, self.time.dt, np.float32) for p in self.populations]
+                       Population.of(p.name, p.shape, p.neuron, self.time.dt, np.float32,
+                                     {"v": p.start.astype(np.float32)} if np.any(p.start) else None)
+                       for p in self.populations]
         projections = [Projection(q.source, q.target, _scaled(q), delay=q.delay) for q in self.projections]
         return Network(tuple(populations), tuple(projections), self.time, self.output, self.readout, self.notes, self.classes)
 

@@ -6,15 +6,15 @@ v of a population is multiplied by S, so that theta becomes 64 vth, and weights 
     dv = [4096 (1 - decay)]                  du = [4096 (1 - keep)] - 1
 
 S is free, as only its ratio to the weights counts: of 32 values within a factor of 2 the one with the least squared error of
-the weights is taken, then the largest power of two that leaves room for v. Thresholds of single neurons go into their weights,
-as the neurons of a group share one. The method is our own.
+the weights is taken, then the largest power of two that leaves room for v. Thresholds of single neurons and those of folded
+norms are held as `thresholds` says, as the neurons of a group share one. The method is our own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,10 @@ from snnsim.hardware.integer.model import (
     Reset,
     Sign,
 )
-from snnsim.hardware.nir.folded import plain_thresholds
-from snnsim.maps import Map, Sparse, weighing
+from snnsim.hardware.integer.thresholds import SUFFIX, held, own_synapses, rows_times
+from snnsim.maps import Map, weighing
 from snnsim.network import Network, Population
-from snnsim.neurons.loihi import ALIGN, ONE
+from snnsim.neurons.loihi import ALIGN, ONE, RANGE, whole_each
 from snnsim.neurons.loihi import RULES as LOIHI
 from snnsim.rule import one_of
 
@@ -51,7 +51,8 @@ CLIPS = 2.0 ** -np.linspace(0.0, 1.0, 33)[:-1]  # what is kept of the largest we
 @dataclass(frozen=True, eq=False)
 class Layer:
     """A population and what ends at it, in floats. theta: of every neuron; 0 where it never fires. du, dv, vth: whole, as they
-    will be; vth only where the neurons are Loihi's already, whose S is 1."""
+    will be; vth only where the neurons are Loihi's already, whose S is 1. lift, always: as of `thresholds.Held`; v starts at
+    lift. own: the synapses of its neurons with themselves that a lift takes, or None."""
 
     name: str
     shape: tuple[int, ...]
@@ -64,12 +65,14 @@ class Layer:
     errors: Mapping[str, float]
     notes: tuple[str, ...] = ()
     vth: Any = None
+    lift: Any = 0.0
+    always: Any = False
+    own: Map | None = None
 
 
 def layers_of(network: Network) -> list[Layer]:
     """What is to be quantised. ValueError that names what hardware of this kind cannot hold."""
-    network.require_projections("quantize")
-    network, _ = plain_thresholds(network)
+    network.require_projections("quantize", initial=True)
     late = latencies(network)
     return [_layer(network, p, late) for p in network.populations[1:]]
 
@@ -88,10 +91,15 @@ def quantize(network: Network, target: str = "loihi2", *, bits: int = 8, lower: 
 
     Errors: ValueError that names the population or the projection, and what cannot be held.
     """
+    return assembled(network, layers_of(network), target, bits=bits, lower=lower, thresholds=thresholds)
+
+
+def assembled(network: Network, layers: Sequence[Layer], target: str = "loihi2", *, bits: int = 8,
+              lower: Mapping[str, int] | None = None, thresholds: Mapping[str, float] | None = None) -> IntegerNetwork:
+    """`quantize` of a network whose `layers_of` are known."""
     one_of("target", target, ("loihi2", "netx"))
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
         raise ValueError(f"bits must be a whole number in 2 .. 8, got {bits!r}")
-    layers = layers_of(network)
     lower = dict.fromkeys((layer.name for layer in layers), LARGEST_EXPONENT) if target == "netx" else lower or {}
     populations = [IntegerPopulation(network.input.name, network.input.shape, None)]
     projections: list[IntegerProjection] = []
@@ -101,17 +109,26 @@ def quantize(network: Network, target: str = "loihi2", *, bits: int = 8, lower: 
         for source, m, delay in layer.maps:
             q, report[f"{source}->{layer.name}"] = _projection(layer, source, m, delay, scale, bits, clip)
             projections.append(q)
-        p, report[layer.name] = _population(layer, scale, (thresholds or {}).get(layer.name, 1.0))
+        if layer.own is not None:  # not weights that were learned: their bits are all that there are
+            projections.append(_projection(layer, layer.name, layer.own, 1, scale, 8, 1.0)[0])
+        p, report[layer.name] = population_of(layer, scale, (thresholds or {}).get(layer.name, 1.0))
         populations.append(p)
     return IntegerNetwork(tuple(populations), tuple(projections), network.time, network.output, network.readout,
                           latencies(network)[network.output], network.classes,
                           (*network.notes, *(n for layer in layers for n in layer.notes)), report)
 
 
+def with_threshold(model: IntegerNetwork, layer: Layer, factor: float) -> IntegerNetwork:
+    """The network with the threshold of this layer times a factor, which was 1; the projections stay the same objects."""
+    found, _ = population_of(layer, 1.0 / model.population(layer.name).scale, factor)
+    return replace(model, populations=tuple(found if p.name == layer.name else p for p in model.populations))
+
+
 def _layer(network: Network, p: Population, late: Mapping[str, int]) -> Layer:
     where = f"population {p.name!r}"
     assert p.rule is not None
-    if p.rule.name not in RESETS:
+    name = p.rule.name.removesuffix(SUFFIX)
+    if name not in RESETS:
         raise ValueError(f"{where} has rule {p.rule.name!r}, which hardware of this kind does not hold: it holds "
                          f"{', '.join(RESETS)}")
     given = {k: np.asarray(v, np.float64) for k, v in p.parameters.items()}
@@ -126,8 +143,14 @@ def _layer(network: Network, p: Population, late: Mapping[str, int]) -> Layer:
     if p.rule.name.startswith("loihi"):
         if bias.any():
             raise ValueError(f"{where}: a projection brings a bias, which Loihi's neurons hold themselves: LoihiLIF(bias=)")
-        return Layer(p.name, p.shape, RESETS[p.rule.name], ONE - 1 - given["keep_u"], ONE - given["keep_v"], 0.0, tuple(maps),
-                     np.broadcast_to(given["bias"], p.shape), {}, vth=given["theta"] / ALIGN)
+        u, v = (np.asarray(p.initial.get(state, 0.0)) for state in ("u", "v"))  # never drawn: see layers_of
+        start = whole_each(f"initial 'v' of {where}", v, 1 - RANGE, RANGE - 1)
+        if np.any(u):
+            raise ValueError(f"{where}: its u starts elsewhere than at 0, which hardware of this kind does not hold")
+        return Layer(p.name, p.shape, RESETS[name], ONE - 1 - given["keep_u"], ONE - given["keep_v"], 0.0, tuple(maps),
+                     np.broadcast_to(given["bias"], p.shape), {}, vth=given["theta"] / ALIGN, lift=start.astype(np.float64))
+    if p.initial:
+        raise ValueError(f"quantize takes networks whose states start at 0; those of {p.name!r} start elsewhere")
     decay, keep = given.get("decay", np.ones(())), given.get("keep", np.zeros(()))
     du, dv = np.clip(np.rint(ONE * (1.0 - keep)) - 1, 0, ONE - 1), np.rint(ONE * (1.0 - decay))
     notes: tuple[str, ...] = ()
@@ -136,28 +159,26 @@ def _layer(network: Network, p: Population, late: Mapping[str, int]) -> Layer:
         notes = (f"{where}: its bias charges the membrane, not the current: equal once the current has settled",)
     errors = {"decay_error": float(np.abs(1.0 - dv / ONE - decay).max()),
               "keep_error": float(np.abs(1.0 - (du + 1) / ONE - keep).max())}
-    reset, theta = RESETS[p.rule.name], given.get("theta", np.zeros(()))
-    if reset == "none":
-        return Layer(p.name, p.shape, reset, du, dv, 0.0, tuple(maps), bias, errors, notes)
-    if theta.min() <= 0.0:
-        raise ValueError(f"{where} has a threshold of {theta.min():g}: hardware of this kind needs one above 0")
-    common = float(theta.max())
-    ratio = np.broadcast_to(common / theta, p.shape)
-    if np.any(ratio != 1.0):
-        maps = [(source, _rows_times(m, ratio, f"{source}->{p.name}"), delay) for source, m, delay in maps]
-    return Layer(p.name, p.shape, reset, du, dv, common, tuple(maps), bias * ratio, errors, notes)
+    layer = Layer(p.name, p.shape, RESETS[name], du, dv, 0.0, tuple(maps), bias, errors, notes)
+    return layer if layer.reset == "none" else _deciding(network, layer, given, bool(keep.any()))
 
 
-def _rows_times(m: Map, ratio: Floats, name: str) -> Map:
-    """The map with the weights of each target multiplied; of a convolution, each channel's."""
-    weight = m.arrays()["weight"].astype(np.float64)
-    if isinstance(m, Sparse):
-        return weighing(m, weight * ratio.ravel()[np.asarray(m.targets)])
-    rows = ratio.reshape(len(weight), -1)
-    if np.any(rows != rows[:, :1]):
-        raise ValueError(f"projection {name}: the thresholds of its targets differ within a channel, and a convolution has one "
-                         "weight for all of it: use one threshold a channel")
-    return weighing(m, weight * rows[:, 0].reshape(-1, *[1] * (weight.ndim - 1)))
+def _deciding(network: Network, layer: Layer, given: Mapping[str, Any], currents: bool) -> Layer:
+    """The layer, which has no threshold yet, with that of its population's parameters."""
+    where, maps = f"population {layer.name!r}", layer.maps
+    largest = max((float(np.abs(m.arrays()["weight"]).max()) for _, m, _ in maps), default=1.0)
+    h = held(where, given, layer.shape, layer.reset == "soft", currents, largest)
+    if layer.name == network.output and network.readout == "membrane" and (np.any(h.rows <= 0.0) or np.any(h.lift)):
+        raise ValueError(f"{where} is read by its membranes, which hardware of this kind holds turned or lifted, as its "
+                         "thresholds take it: read its spikes, with readout='count'")
+    if np.any(h.rows != 1.0):
+        maps = tuple((source, rows_times(m, h.rows, f"{source}->{layer.name}"), delay) for source, m, delay in maps)
+        maps = tuple(found for found in maps if found[1].arrays()["weight"].any())
+    decay = np.broadcast_to(1.0 - layer.dv / ONE, layer.shape)
+    own = own_synapses(decay * h.lift) if layer.reset == "hard" and np.any(decay * h.lift) else None
+    bias = np.where(h.always, h.theta, layer.bias * h.rows + (1.0 - decay) * h.lift)
+    notes = (*layer.notes, f"{where}: {h.note()}") if h.note() else layer.notes
+    return replace(layer, theta=h.theta, maps=maps, bias=bias, notes=notes, lift=h.lift, always=h.always, own=own)
 
 
 def _sign(w: Floats) -> Sign:
@@ -186,14 +207,15 @@ def _exponent(w: Floats, scale: float, bits: int, clip: float) -> int:
 def _scaled(layer: Layer, bits: int, lower: int) -> tuple[float, float]:
     """S, and the share of the largest weight that is kept."""
     weights = [m.arrays()["weight"].astype(np.float64) for _, m, _ in layer.maps]
+    reach = max(layer.theta, float(np.abs(layer.lift).max()) / 4.0)
     if not weights:
-        return ROOM / layer.theta if layer.theta else 1.0, 1.0
+        return ROOM / reach if layer.theta else 1.0, 1.0
     largest, top = max((float(np.abs(w).max()), max(map(abs, _levels(w, bits)[:2]))) for w in weights)
     biggest = float(np.abs(layer.bias).max())
 
     def power(scale: float) -> int:
         """The largest for which v has room, and biases need no exponent above 6."""
-        room = min(ROOM / layer.theta if layer.theta else OPEN / largest,
+        room = min(ROOM / reach if layer.theta else OPEN / largest,
                    2.0 ** (BIAS_BITS + 4) / biggest if biggest else np.inf)
         return min(LARGEST_EXPONENT, max(0, math.floor(math.log2(room / scale)) - lower))
 
@@ -235,25 +257,30 @@ def _whole_exponent(name: str, w: Floats, bits: int) -> int:
                      f"bits, and no exponent in 0 .. {LARGEST_EXPONENT} makes them so")
 
 
-def _population(layer: Layer, scale: float, factor: float) -> tuple[IntegerPopulation, dict[str, Any]]:
+def population_of(layer: Layer, scale: float, factor: float) -> tuple[IntegerPopulation, dict[str, Any]]:
+    """The neurons, and what changed. scale: S; factor: of the threshold."""
     vth = layer.vth if layer.vth is not None else max(0.0, np.rint((scale * layer.theta * factor - 1.0) / ALIGN))
     if layer.theta and vth < 1:
         raise ValueError(f"population {layer.name!r}: its threshold of {layer.theta:g} is too small beside its weights for the "
                          "bits of hardware")
     largest = 2 ** (BIAS_BITS - 1) - 1
-    wanted, exponent = layer.bias * scale, 0 if layer.vth is not None else 6
+    # a lift leaves by the leak what its bias brings, so that errors of the bias add up in it
+    wanted, exponent = layer.bias * scale, 0 if layer.vth is not None or np.any(layer.lift) else 6
+    wanted = np.where(layer.always, ALIGN * vth + 1.0, wanted)
     while np.abs(wanted).max() > largest * 2**exponent and exponent <= BIAS_EXPONENTS:
         exponent += 1
     if exponent > BIAS_EXPONENTS or np.max(vth) > 2**17 - 1:
         what = f"bias of {np.abs(layer.bias).max():g}" if exponent > BIAS_EXPONENTS else f"threshold of {layer.theta:g}"
         raise ValueError(f"population {layer.name!r}: its {what} is too large beside its weights for the bits of hardware")
-    bias = np.rint(wanted / 2**exponent)
+    bias = np.where(layer.always, np.ceil(wanted / 2**exponent), np.rint(wanted / 2**exponent))
     if layer.vth is not None and np.any(bias * 2**exponent != wanted):
         raise ValueError(f"population {layer.name!r}: bias must be whole numbers of {BIAS_BITS} bits times 2**{exponent}")
     theta = layer.theta or 1.0
-    report = {**layer.errors, "bias_error": float(np.abs(bias * 2**exponent - wanted).max() / (scale * theta)),
+    report = {**layer.errors, "bias_error": float(np.abs(np.where(layer.always, 0.0, bias * 2**exponent - wanted)).max()
+                                                   / (scale * theta)),
               "threshold_error": float(abs((ALIGN * vth + 1) / scale - theta) / theta) if layer.theta else 0.0}
-    p = IntegerPopulation(layer.name, layer.shape, layer.reset, layer.du, layer.dv, vth, _least(bias), exponent, 1.0 / scale)
+    p = IntegerPopulation(layer.name, layer.shape, layer.reset, layer.du, layer.dv, vth, _least(bias), exponent, 1.0 / scale,
+                          _least(np.rint(np.asarray(layer.lift * scale))))
     return p, report
 
 

@@ -104,6 +104,9 @@ def _neuron(p: IntegerPopulation) -> dict[str, Any]:
     if p.reset == "soft":
         raise ValueError(f"population {p.name!r} has a soft reset: lava-dl's neurons reset to 0; write the process description "
                          "and its script, which hold it")
+    if np.any(p.start):
+        raise ValueError(f"population {p.name!r} starts at v = {p.start.flat[np.flatnonzero(p.start)[0]]}: lava-dl's neurons "
+                         "start at 0; write the process description and its script, which hold it")
     values = {}
     for name in ("du", "dv", "vth"):
         each = np.unique(getattr(p, name))

@@ -44,6 +44,7 @@ MEANING: dict[str, str] = {
     "populations.du": "u = sgn(u) (|u| (4096 - du - 1) >> 12) + 64 a",
     "populations.dv": "v = sgn(v) (|v| (4096 - dv) >> 12) + u + (bias << bias_exponent)",
     "populations.vth": "a spike where v > 64 vth",
+    "populations.start": "v before the first step of a sample",
     "populations.scale": "what 1 of v is in the unit of the network that this was made from",
     "projections.weight": "mantissas: Dense, Delayed [outputs, inputs]; Conv2d [outputs, inputs, height, width], not flipped; "
                           "Sparse: by source, see indptr and targets",
@@ -99,7 +100,7 @@ def _checksum(path: Path) -> str:
 def _described(model: IntegerNetwork, file: h5py.File) -> dict[str, Any]:
     populations = []
     for i, p in enumerate(model.populations):
-        held = {name: _held(getattr(p, name), file, f"populations/{i}/{name}") for name in ("du", "dv", "vth", "bias")}
+        held = {name: _held(getattr(p, name), file, f"populations/{i}/{name}") for name in ("du", "dv", "vth", "bias", "start")}
         populations.append({"name": p.name, "shape": list(p.shape), "reset": p.reset, **held,
                             "bias_exponent": int(p.bias_exponent), "scale": float(p.scale)})
     projections = []
@@ -181,7 +182,7 @@ def _network(d: dict[str, Any], file: h5py.File, path: Path) -> IntegerNetwork:
     populations = []
     for i, p in enumerate(d["populations"]):
         where = f"populations[{i}]"
-        given = {k: value(p, where, k) for k in ("du", "dv", "vth", "bias")}
+        given = {k: value(p, where, k) for k in ("du", "dv", "vth", "bias", "start")}
         populations.append(IntegerPopulation(_text(p, where, "name"), tuple(_wholes(p, where, "shape")), p["reset"], **given,
                                              bias_exponent=p["bias_exponent"], scale=_real(p, where, "scale")))
     projections = []

@@ -85,10 +85,11 @@ class Recording:
         sample, step = divmod(self.time_step - 1, self.steps + self.rest)
         if self.time_step == 1:
             self.kept = [np.zeros((self.steps, self.samples, self.v.size), t) for t in (np.uint8, np.int32, np.int32)]
+            self.v[:] = self.proc_params["start"]
         if step >= self.steps:
             self.a_in.recv()
             self.u[:] = 0
-            self.v[:] = 0
+            self.v[:] = self.proc_params["start"]
             self.s_out.send(np.zeros(self.v.shape, bool))
         else:
             super().run_spk()
@@ -212,7 +213,7 @@ def neurons(p):
         return np.broadcast_to(value, p["shape"]).reshape(size).astype(np.int32)
 
     given = {k: np.unique(p[k]) for k in ("du", "dv", "vth")}
-    bias = {"bias_mant": full(p["bias"]), "bias_exp": p["bias_exponent"]}
+    bias = {"bias_mant": full(p["bias"]), "bias_exp": p["bias_exponent"], "start": full(p["start"])}
     if p["reset"] == "none":
         given["vth"] = np.array([NEVER])
     if p["reset"] != "soft" and all(len(v) == 1 for v in given.values()):

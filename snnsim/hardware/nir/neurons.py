@@ -13,6 +13,13 @@ snnTorch, SpikingJelly and Norse); "tau_over_dt" writes r = tau/dt and leaves th
 SpikingJelly, snn-mlir). IF, I and CubaLIF nodes are written in the second form always, with w_in = tau_syn/dt: it is
 the only one that SpikingJelly and snnTorch read.
 
+"sinabs" is for Sinabs 3.1.3 alone, which steps
+
+    LIF      v <- exp(-1/tau) v + x;  s = trunc(v / v_threshold) where v > 0;  v <- v - s v_threshold
+
+so tau counts steps, r is 1, weights are as they are, and the reset is soft. tau is the float32 whose decay is nearest ours;
+neurons that do not leak have one of 2^60 steps, since Sinabs clips the membrane of its IF at -v_threshold.
+
 We fire at v >= theta. NIR's text says v > v_threshold, and snnTorch does so, while SpikingJelly fires at v >= v_threshold.
 With firing=">" (the default) v_threshold is the largest float32 below theta: for a reader that computes in float32,
 v > v_threshold is then v >= theta, and one that compares by >= differs only where v is that very number. With
@@ -31,20 +38,28 @@ from numpy.typing import NDArray
 from snnsim.hardware.nir.graph import Node, Value
 from snnsim.network import Population
 from snnsim.neurons import cuba, integrate, lif, readout
-from snnsim.rule import Rule, rule_to_json
+from snnsim.rule import Rule, one_of, rule_to_json
 
-Encoding = Literal["unit_r", "tau_over_dt"]
+Encoding = Literal["unit_r", "tau_over_dt", "sinabs"]
 Firing = Literal[">", ">="]
+Pools = Literal["sum", "average"]
+Convs = Literal["2d", "1d"]
 Floats = NDArray[np.float64]
 Tool = Literal["nir", "snntorch", "norse", "sinabs", "spikingjelly"]
 # which tools write files that snnsim reads, and how each compares the membrane with its threshold
 TOOLS: dict[Tool, Firing] = {"nir": ">", "snntorch": ">", "norse": ">", "sinabs": ">=", "spikingjelly": ">="}
-ENCODINGS: tuple[Encoding, ...] = ("unit_r", "tau_over_dt")
+ENCODINGS: tuple[Encoding, ...] = ("unit_r", "tau_over_dt", "sinabs")
 FIRINGS: tuple[Firing, ...] = (">", ">=")
+POOLS: tuple[Pools, ...] = ("sum", "average")
+CONVS: tuple[Convs, ...] = ("2d", "1d")
 DT = 1e-4  # s; snnTorch takes no other
+FOREVER, AT_ONCE = 2.0**60, 2.0**-10  # steps: exp(-1/tau) is 1, and 0
 
 RULES = {rule.name: rule for rule in (*lif.RULES.values(), *integrate.RULES.values(), *cuba.RULES.values(), readout.RULE)}
-RESETS = {"soft": "soft (subtracting) reset", "none": "neuron without reset"}
+# what a reader has no word for, by encoding
+_NIR = {"soft": "soft (subtracting) reset", "none": "neuron without reset"}
+RESETS: dict[Encoding, dict[str, str]] = {"unit_r": _NIR, "tau_over_dt": _NIR,
+                                          "sinabs": {"hard": "hard reset (to zero)", "none": "neuron without reset"}}
 NEURONS = ("LIF", "IF", "CubaLIF", "LI", "I", "Threshold")
 
 
@@ -55,6 +70,28 @@ class Encoded:
     type: str
     values: dict[str, Value]
     gain: Floats
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a file is written. pools: as SumPool2d, or as AvgPool2d with its area in the weights of the chain. convs: those of
+    height 1 as Conv2d, or as Conv1d."""
+
+    encoding: Encoding = "unit_r"
+    firing: Firing = ">"
+    pools: Pools = "sum"
+    convs: Convs = "2d"
+
+    def __post_init__(self) -> None:
+        one_of("encoding", self.encoding, ENCODINGS)
+        one_of("firing", self.firing, FIRINGS)
+        one_of("pools", self.pools, POOLS)
+        one_of("convs", self.convs, CONVS)
+        for name, given, needed, why in (("firing", self.firing, ">=", "which fires at its threshold and subtracts it"),
+                                         ("pools", self.pools, "sum", "as Sinabs leaves an AvgPool2d node out without a word"),
+                                         ("convs", self.convs, "2d", "as Sinabs cannot read a Conv1d node")):
+            if self.encoding == "sinabs" and given != needed:
+                raise ValueError(f"{name} must be {needed!r} for encoding='sinabs', {why}, got {given!r}")
 
 
 def rule_name(population: Population) -> str:
@@ -83,6 +120,8 @@ def encode(population: Population, encoding: Encoding, firing: Firing) -> Encode
         if name in given and (given[name].min() < 0.0 or given[name].max() > 1.0):
             raise ValueError(f"population {population.name!r}: {name} must lie in 0 .. 1 to be a time constant in NIR, "
                              f"got {given[name].min():g} .. {given[name].max():g}")
+    if encoding == "sinabs":
+        return _in_steps(population, given, decay)
     zeros = np.zeros(shape)
     fires = {"v_threshold": threshold(given["theta"], firing), "v_reset": zeros} if "theta" in given else {}
     if "keep" in given:
@@ -100,6 +139,36 @@ def encode(population: Population, encoding: Encoding, firing: Firing) -> Encode
     unit = encoding == "unit_r"
     return Encoded("LIF" if fires else "LI", {"tau": tau, "r": np.ones(shape) if unit else tau / DT, "v_leak": zeros,
                                               **fires}, 1.0 / (1.0 - decay) if unit else np.ones(shape))
+
+
+def _in_steps(population: Population, given: dict[str, Floats], decay: Floats) -> Encoded:
+    """The node for Sinabs, one number a neuron, in float32 where that holds the threshold."""
+    if "keep" in given:
+        raise ValueError(f"population {population.name!r} has rule {rule_name(population)}: Sinabs leaves a CubaLIF node out "
+                         "without a word; it takes LIF and IF")
+    ones = np.ones(population.shape)
+    values: dict[str, Value] = {"tau": _steps(decay), "r": ones, "v_leak": 0.0 * ones}
+    if "theta" not in given:
+        return Encoded("LI", values, ones)
+    theta = given["theta"]
+    if theta.min() <= 0.0:
+        raise ValueError(f"population {population.name!r}: theta must be above 0 for Sinabs, which divides by it, got "
+                         f"{theta.min():g}")
+    short = theta.astype(np.float32)
+    return Encoded("LIF", {**values, "v_threshold": short if np.all(short == theta) else np.array(theta),
+                           "v_reset": 0.0 * ones}, ones)
+
+
+def _steps(decay: Floats) -> NDArray[np.float32]:
+    """tau in steps, of which Sinabs makes exp(-1/tau) in float32: the nearest to each decay."""
+    with np.errstate(divide="ignore"):
+        first = np.clip(-1.0 / np.log(decay), AT_ONCE, FOREVER).astype(np.float32)
+    best, off = first, np.full(decay.shape, np.inf)
+    for ulps in range(-4, 5):
+        tau = (first.view(np.int32) + np.int32(ulps)).view(np.float32)
+        far = np.abs(np.exp((np.float32(-1.0) / tau).astype(np.float64)) - decay)
+        best, off = np.where(far < off, tau, best), np.minimum(far, off)
+    return np.asarray(np.where(decay == 1.0, np.float32(FOREVER), np.where(decay == 0.0, np.float32(AT_ONCE), best)))
 
 
 def threshold(theta: Floats, firing: Firing) -> Floats:
@@ -169,7 +238,10 @@ def decode(name: str, node: Node, shape: tuple[int, ...], reading: Reading, dtyp
 
 
 def _full(where: str, key: str, value: Floats, shape: tuple[int, ...]) -> Floats:
-    """The value for each neuron: one number, or an array of the neurons' shape, in which axes of length 1 do not count."""
+    """The value for each neuron: one number, or an array of the neurons' shape; axes of length 1 stand for all, or do not
+    count."""
+    if value.ndim == len(shape) and value.size != 1 and all(n in (1, full) for n, full in zip(value.shape, shape, strict=True)):
+        return np.broadcast_to(value, shape)
     if value.size != 1 and [n for n in value.shape if n != 1] != [n for n in shape if n != 1]:
         raise ValueError(f"{where}: {key} has shape {value.shape}, must be one number or one for each of the {shape} neurons")
     return np.broadcast_to(value.ravel(), shape) if value.size == 1 else value.reshape(shape)

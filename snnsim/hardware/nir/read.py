@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from snnsim.hardware.nir.chain import bounded
 from snnsim.hardware.nir.gains import gains_of, unscaled
 from snnsim.hardware.nir.graph import Array, Graph, Node, Value, pair, read_description, read_graph
-from snnsim.hardware.nir.neurons import ENCODINGS, FIRINGS, RULES, TOOLS, Encoding, Firing, Reading, Tool, encode
+from snnsim.hardware.nir.neurons import FIRINGS, RULES, TOOLS, Encoding, Firing, Form, Reading, Tool, encode
 from snnsim.hardware.nir.plain import plain_network
 from snnsim.hardware.nir.write import SCHEMA, to_graph
 from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
@@ -29,10 +30,17 @@ class Description:
     """What the metadata of a file that snnsim wrote says of the export."""
 
     version: str
-    encoding: Encoding
-    firing: Firing
+    form: Form
     lossy: tuple[str, ...]
     kept: tuple[str, ...]
+
+    @property
+    def encoding(self) -> Encoding:
+        return self.form.encoding
+
+    @property
+    def firing(self) -> Firing:
+        return self.form.firing
 
 
 def describe(path: str | os.PathLike[str]) -> Description | None:
@@ -97,9 +105,8 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _description(d: dict[str, Any]) -> Description:
-    one_of("encoding", d["encoding"], ENCODINGS)
-    one_of("firing", d["firing"], FIRINGS)
-    return Description(str(d["version"]), d["encoding"], d["firing"], tuple(d["lossy"]), tuple(d["kept"]))
+    form = Form(d["encoding"], d["firing"], d.get("pools", "sum"), d.get("convs", "2d"))
+    return Description(str(d["version"]), form, tuple(d["lossy"]), tuple(d["kept"]))
 
 
 def _restore(graph: Graph) -> Network:
@@ -112,7 +119,8 @@ def _restore(graph: Graph) -> Network:
         nodes = [graph.nodes[name] for name in q["nodes"]]
         held = [n for n in nodes if n.type not in ("Flatten", "Delay")]
         branches = [graph.nodes[branch[-1]] for branch in q["branches"]]
-        gain = encode(by_name[q["target"]], told.encoding, told.firing).gain
+        gain = encode(by_name[q["target"]], told.form.encoding, told.form.firing).gain
+        gain = gain * math.prod(math.prod(pair(n.values["kernel_size"])) for n in held if n.type == "AvgPool2d")
         gains = gains_of(f"{q['source']}->{q['target']}", ["weight" in n.values for n in (*held, *branches[:1])], gain,
                          "export it again")
         maps = [_map(n, g) for n, g in zip(held, gains, strict=False)]
@@ -122,7 +130,7 @@ def _restore(graph: Graph) -> Network:
         projections.append(Projection(q["source"], q["target"], tuple(maps), bias, q["delay"], q["receptor"]))
     network = Network(tuple(populations), tuple(projections), TimeBase(**d["time"]), d["output"], d["readout"],
                       tuple(d["notes"]), tuple(d["classes"]))
-    _compare(graph, to_graph(network, told.encoding, told.firing))
+    _compare(graph, to_graph(network, told.form))
     return network
 
 
@@ -130,8 +138,10 @@ def _population(graph: Graph, p: dict[str, Any]) -> Population:
     node = graph.nodes[p["node"]]
     if node.type == "Input":
         return Population(p["name"], tuple(p["shape"]))
-    if math.prod(p["shape"]) != np.size(node.values["r"]):
-        raise ValueError(f"node {p['node']!r} holds {np.size(node.values['r'])} neurons, the exported population {p['shape']}")
+    size, shape = np.size(node.values["r"]), tuple(p["shape"])
+    by_channel = len(shape) == 3 and np.shape(node.values["r"]) == (shape[0], 1, 1)
+    if math.prod(bounded(shape) if by_channel else shape) != size and not by_channel:
+        raise ValueError(f"node {p['node']!r} holds {size} neurons, the exported population {p['shape']}")
     one_of(f"snnsim_rule of node {p['node']!r}", node.metadata["rule"], RULES)
     rule = RULES[str(node.metadata["rule"])]
     return Population(p["name"], tuple(p["shape"]), rule, {k: node.metadata[k] for k in rule.parameters})
@@ -140,13 +150,17 @@ def _population(graph: Graph, p: dict[str, Any]) -> Population:
 def _map(node: Node, gain: Array) -> Map:
     v, own = node.values, node.metadata
     match node.type:
-        case "SumPool2d":
+        case "SumPool2d" | "AvgPool2d":
             return SumPool2d(pair(v["kernel_size"]), pair(v["stride"]))
-        case "Conv2d":
-            weight = np.asarray(v["weight"])
+        case "Conv1d" | "Conv2d":
+            flat = node.type == "Conv1d"
+            weight = np.asarray(v["weight"])[:, :, None] if flat else np.asarray(v["weight"])
             # the writer made sure that the gain is one number for each channel
             factor = gain if gain.size == 1 else gain.reshape(len(weight), -1)[:, 0]
             exact = own.get("weight", unscaled(weight, factor.reshape(-1, 1, 1, 1)))
+            if flat:
+                stride = pair(own.get("stride", np.array([1, *pair(v["stride"])[1:]])))
+                return Conv2d(exact, stride, (0, *pair(v["padding"])[1:]))
             return Conv2d(exact, pair(v["stride"]), pair(v["padding"]))
         case "Affine" | "Linear":
             if "sparse_weight" in own:

@@ -15,26 +15,28 @@ from numpy.typing import ArrayLike
 
 from snnsim.hardware.nir.folded import DROPPED, plain_thresholds
 from snnsim.hardware.nir.gains import gains_of, unscaled
-from snnsim.hardware.nir.graph import Array, Edge, Graph, Node, Value, write_graph
+from snnsim.hardware.nir.graph import Array, Edge, Graph, Node, Value, pair, write_graph
 from snnsim.hardware.nir.neurons import (
     DT,
-    ENCODINGS,
-    FIRINGS,
     RESETS,
+    Convs,
     Encoded,
     Encoding,
     Firing,
     Floats,
+    Form,
+    Pools,
     encode,
     rule_name,
 )
+from snnsim.hardware.nir.told import kept, lossy, nests
 from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse, SumPool2d
 from snnsim.network import Network, Population, Projection
-from snnsim.rule import one_of
 from snnsim.version import __version__
 
 SCHEMA = 2
 DENSE_LIMIT = 64 * 2**20  # bytes that a sparse map may take once it is written dense
+STEPS = ({"dt": DT, "step": "euler", "reset": "hard"}, {"dt": 1.0, "step": "exponential", "reset": "soft"})
 BRANCH_LIMIT = 64  # distinct delays of a projection, each with a copy of its weights
 
 
@@ -59,10 +61,12 @@ class ExportReport:
 
 
 def export(network: Network, path: str | os.PathLike[str], *, encoding: Encoding = "unit_r", allow_lossy: bool = False,
-           firing: Firing = ">") -> ExportReport:
+           firing: Firing | None = None, pools: Pools = "sum", convs: Convs = "2d") -> ExportReport:
     """Write the network to a NIR file that snnTorch, SpikingJelly, Norse and the nir package read.
 
-    encoding: "unit_r" or "tau_over_dt"; firing: how the reader compares, ">" or ">="; both as `nir.neurons` says.
+    encoding: "unit_r", "tau_over_dt", or "sinabs" for Sinabs alone; firing: how the reader compares, ">" (the default) or
+    ">=" (Sinabs); both as `nir.neurons` says. pools: "sum", which more tools read, or "average": AvgPool2d, its area in the
+    weights of its chain. convs: "2d", or "1d": Conv1d and neurons [channels, length] where a height is 1.
     Time: NIR has no step, so one step of the network is written as 1e-4 s (snnTorch takes no other); the network's own
     dt, steps, t0 and clip, its readout, classes and notes go into metadata, and `read` restores the network from the
     file bit for bit.
@@ -74,17 +78,18 @@ def export(network: Network, path: str | os.PathLike[str], *, encoding: Encoding
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {type(network).__name__}; snnsim.lower makes one of a trained net")
-    one_of("encoding", encoding, ENCODINGS)
-    one_of("firing", firing, FIRINGS)
+    form = Form(encoding, firing or (">=" if encoding == "sinabs" else ">"), pools, convs)
     network, folded = plain_thresholds(_without_modulations(network), allow_lossy)
-    lossy, kept = _lossy(network), (*_kept(network), *folded)
-    if lossy and not allow_lossy:
-        raise ValueError(f"{lossy[0]}. Export with allow_lossy=True to " + (
-            "write the rest, which is recorded in the file" if lossy[0].startswith("modulation") else
-            "write it so and keep its rule as metadata for snnsim, or train with reset='hard'"))
-    graph = to_graph(network, encoding, firing)
+    lost, left = lossy(network, encoding), (*kept(network, form), *folded)
+    if lost and not allow_lossy:
+        raise ValueError(f"{lost[0]}. Export with allow_lossy=True to " + (
+            "write the rest, which is recorded in the file" if lost[0].startswith("modulation") else
+            "write it so and keep its rule as metadata for snnsim, or train with "
+            f"reset={'soft' if encoding == 'sinabs' else 'hard'!r}"))
+    graph = to_graph(network, form)
     write_graph(graph, path)
-    return ExportReport(Path(path), encoding, firing, len(graph.nodes), len(graph.edges), os.path.getsize(path), lossy, kept)
+    size = os.path.getsize(path)
+    return ExportReport(Path(path), encoding, form.firing, len(graph.nodes), len(graph.edges), size, lost, left)
 
 
 def _without_modulations(network: Network) -> Network:
@@ -94,60 +99,22 @@ def _without_modulations(network: Network) -> Network:
     return replace(network, modulations=(), notes=(*network.notes, *notes)) if notes else network
 
 
-def _lossy(network: Network) -> tuple[str, ...]:
-    found = [note.removeprefix(DROPPED) for note in network.notes if note.startswith(DROPPED)]
-    for p in network.populations[1:]:
-        reset = rule_name(p).partition("_")[2]
-        if reset in RESETS:
-            found.append(f"population {p.name!r} has rule {rule_name(p)}: NIR has no {RESETS[reset]}, tools other than "
-                         "snnsim will reset it to zero")
-    return tuple(found)
-
-
-def _kept(network: Network) -> tuple[str, ...]:
-    t = network.time
-    found = [f"time base: dt {t.dt:g} ms, steps {t.steps}, t0 {t.t0!r}, clip {t.clip} (NIR has no step: one is "
-             f"written as {DT:g} s)", f"readout by {network.readout} of {network.output!r}"]
-    for q in network.projections:
-        if (q.delay and not _nests(network, q)) or isinstance(q.maps[-1], Delayed):
-            found.append(f"projection {q.name} has a delay: a Delay node, which snnTorch and SpikingJelly refuse to read, and "
-                         "which Norse leaves out")
-        for m in q.maps:
-            if isinstance(m, Conv2d) and len({*np.shape(m.weight)[2:]}) > 1:
-                found.append(f"projection {q.name} has a kernel that is not square, of which nir 1.0.8 infers a wrong "
-                             "shape: read the file with nir.read(path, type_check=False)")
-    return tuple(found)
-
-
-def _nests(network: Network, q: Projection) -> bool:
-    """Whether a recurrent projection is written as snnTorch writes its recurrent layers, which the other tools read, too:
-    as a graph within the graph, in which the neurons feed themselves through weights, one step later without a Delay.
-
-    A bias of it goes to another projection, since the tools add it from the second step on only.
-    """
-    own = [r for r in network.into(q.target) if r.source == r.target]
-    others = [r for r in network.into(q.target) if r.source != r.target]
-    rows = any(isinstance(m, (Dense, Sparse)) for r in network.projections if r.target == q.target for m in r.maps)
-    return (own == [q] and q.delay == 1 and len(q.maps) == 1 and isinstance(q.maps[0], (Dense, Sparse)) and rows
-            and (bool(others) if q.bias is None else any(isinstance(r.maps[-1], (Dense, Sparse)) for r in others)))
-
-
-def to_graph(network: Network, encoding: Encoding, firing: Firing) -> Graph:
+def to_graph(network: Network, form: Form) -> Graph:
     """The NIR graph of the network. ValueError that names what NIR cannot hold."""
-    return _Writer(network, encoding, firing).graph()
+    return _Writer(network, form).graph()
 
 
 class _Writer:
     """The nodes and edges so far."""
 
-    def __init__(self, network: Network, encoding: Encoding, firing: Firing) -> None:
+    def __init__(self, network: Network, form: Form) -> None:
         network.require_projections("NIR export")
-        self.network, self.encoding, self.firing = network, encoding, firing
+        self.network, self.form, self.encoding, self.firing = network, form, form.encoding, form.firing
         self.nodes: dict[str, Node] = {}
         self.edges: list[Edge] = []
         self.node_of: dict[str, str] = {}
         self.encoded: dict[str, Encoded] = {}
-        nested = [q for q in network.projections if q.source == q.target and _nests(network, q)]
+        nested = [q for q in network.projections if q.source == q.target and nests(network, q)]
         self.nested = {q.target: q for q in nested}
         self.groups: dict[str, str] = {}  # graphs within the graph, and their populations
         # the bias of a recurrent projection, by the projection that takes it
@@ -167,10 +134,10 @@ class _Writer:
     def description(self, chains: list[list[list[str]]]) -> str:
         net = self.network
         return json.dumps({
-            "schema": SCHEMA, "version": __version__, "encoding": self.encoding, "firing": self.firing,
+            "schema": SCHEMA, "version": __version__, **asdict(self.form),
             "time": asdict(net.time), "output": net.output, "readout": net.readout, "classes": net.classes,
-            "discretisation": {"dt": DT, "step": "euler", "reset": "hard"}, "notes": net.notes, "lossy": _lossy(net),
-            "kept": _kept(net),
+            "discretisation": STEPS[self.encoding == "sinabs"], "notes": net.notes, "lossy": lossy(net, self.encoding),
+            "kept": kept(net, self.form),
             "populations": [{"name": p.name, "node": self.node_of[p.name], "shape": p.shape} for p in net.populations],
             "projections": [{"source": q.source, "target": q.target, "delay": int(q.delay), "receptor": q.receptor,
                              "nodes": chain, "branches": branches}
@@ -195,6 +162,8 @@ class _Writer:
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of the population's node."""
         p = self.network.population(name)
+        if name not in self.flat and self.form.convs == "1d" and len(p.shape) == 3 and p.shape[1] == 1:
+            return p.shape[0], p.shape[2]
         return (p.size,) if name in self.flat else p.shape
 
     def population(self, p: Population) -> None:
@@ -203,10 +172,10 @@ class _Writer:
             self.node_of[p.name] = self.add(p.name, Node("Input", {"shape": np.array(shape, np.int64)}))
             return
         e = self.encoded[p.name] = encode(p, self.encoding, self.firing)
-        values: dict[str, Value] = {k: np.asarray(v).reshape(shape) for k, v in e.values.items()}
+        values: dict[str, Value] = {k: self.by_neuron(p, k, np.asarray(v).reshape(shape)) for k, v in e.values.items()}
         rule = rule_name(p)
         metadata: dict[str, Value] = {"rule": rule, **{k: np.asarray(v) for k, v in p.parameters.items()}}
-        if rule.partition("_")[2] in RESETS:
+        if rule.partition("_")[2] in RESETS["unit_r"]:
             metadata["reset"] = rule.partition("_")[2]
         if p.name not in self.nested:
             self.node_of[p.name] = self.add(p.name, Node(e.type, values, metadata))
@@ -217,6 +186,16 @@ class _Writer:
         self.nodes[f"{group}/lif"] = Node(e.type, values, metadata)
         self.nodes[f"{group}/output"] = Node("Output", {"shape": np.array(shape, np.int64)})
         self.node_of[p.name] = f"{group}/lif"
+
+    def by_neuron(self, p: Population, name: str, value: Array) -> Array:
+        """The parameter as the node holds it: of neurons [channels, height, width], Sinabs reads one number a channel."""
+        if self.encoding != "sinabs" or value.ndim != 3:
+            return value
+        rows = value.reshape(len(value), -1)
+        if np.any(rows != rows[:, :1]):
+            raise ValueError(f"population {p.name!r}: {name} differs within a channel, of which Sinabs reads one number: use "
+                             "one for each channel")
+        return rows[:, :1, None]
 
     def start_of(self, name: str) -> str:
         """The node at which edges to the population end."""
@@ -239,32 +218,42 @@ class _Writer:
                            (f"{group}/w_rec", f"{group}/lif"), (f"{group}/lif", f"{group}/output")]
             return [[f"{group}/w_rec"]]
         shape, chain = self.shape(q.source), [self.end_of(q.source)]
+        if self.encoding == "sinabs" and (q.delay or isinstance(q.maps[-1], Delayed)):
+            raise ValueError(f"projection {q.name} has a delay, and Sinabs leaves a Delay node out without a word: export with "
+                             "encoding='unit_r'")
 
         def append(kind: str, values: dict[str, Value], metadata: dict[str, Value] | None = None) -> None:
             chain.append(self.after(chain[-1], q, Node(kind, values, metadata or {})))
 
         def flatten() -> tuple[int, ...]:
-            if len(shape) == 3:
+            if len(shape) > 1:
                 append("Flatten", {"input_type": np.array(shape, np.int64), "start_dim": np.array(0),
                                    "end_dim": np.array(-1)})
             return (math.prod(shape),)
 
         if q.delay:
             append("Delay", {"delay": np.full(shape, q.delay * DT)})
-        gains = gains_of(q.name, [not isinstance(m, SumPool2d) for m in q.maps], self.encoded[q.target].gain,
-                         "export with encoding='tau_over_dt'")
+        average = self.form.pools == "average"
+        area = float(np.prod([m.kernel for m in q.maps if isinstance(m, SumPool2d)])) if average else 1.0
+        gains = gains_of(q.name, [not isinstance(m, SumPool2d) for m in q.maps], self.encoded[q.target].gain * area,
+                         "export with " + "pools='sum' and " * average + "encoding='tau_over_dt'")
         for i, m in enumerate(q.maps):
             if isinstance(m, (Dense, Sparse, Delayed)):
                 shape = flatten()
-            elif len(shape) != 3:
+            elif len(shape) == 1:
                 raise ValueError(f"projection {q.name}, map {i} ({m}): NIR cannot reshape, and {q.source!r} is fed by a dense "
                                  "map, so that its neurons stand in a row; feed it by a convolution, or use a dense map here")
             if isinstance(m, Delayed):
                 return [chain[1:], *self.branches(q, m, gains[i], chain[-1])]
             append(*self.node(q, i, shape, gains[i]))
-            shape = m.output_shape(shape)
+            flat = len(shape) == 2
+            shape = m.output_shape((shape[0], 1, shape[1]) if flat else shape)
+            shape = (shape[0], shape[2]) if flat else shape
         if len(self.shape(q.target)) == 1:
             shape = flatten()
+        if len(shape) != len(self.shape(q.target)):
+            raise ValueError(f"projection {q.name} goes from two dimensions to one, and NIR cannot reshape: export with "
+                             "convs='2d'")
         self.edges.append((chain[-1], self.start_of(q.target)))
         return [chain[1:]]
 
@@ -317,7 +306,11 @@ class _Writer:
                 raise ValueError(f"projection {q.name} ends in {m}, and a pooling node of NIR has no bias: put the pooling "
                                  "before the convolution, or leave out the bias")
             kernel, stride = np.array(m.kernel, np.int64), np.array(m.stride, np.int64)
-            return "SumPool2d", {"kernel_size": kernel, "stride": stride, "padding": np.zeros(2, np.int64)}, {}
+            if len(shape) == 2:
+                raise ValueError(f"projection {q.name}: NIR has no pooling of one dimension for {m}: export with convs='2d', "
+                                 "or use a convolution with a stride")
+            kind = "AvgPool2d" if self.form.pools == "average" else "SumPool2d"
+            return kind, {"kernel_size": kernel, "stride": stride, "padding": np.zeros(2, np.int64)}, {}
         if isinstance(m, Conv2d):
             if bias is not None:
                 metadata["bias"] = bias
@@ -327,11 +320,27 @@ class _Writer:
             offset = np.zeros(len(weight), weight.dtype)
             if bias is not None:
                 full = np.broadcast_to(bias, target.shape)
-                offset = self.times(q, self.by_channel(q, full, weight, "bias").astype(bias.dtype), factor)
+                own = self.by_channel(q, self.encoded[q.target].gain, weight, "decay")
+                offset = self.times(q, self.by_channel(q, full, weight, "bias").astype(bias.dtype), own)
+            if len(shape) == 2:
+                return self.conv1d(q, m, shape, held, offset, metadata)
             return "Conv2d", {"input_shape": np.array(shape[1:], np.int64), "weight": held,
                               "stride": np.array(m.stride, np.int64), "padding": np.array(m.padding, np.int64),
                               "dilation": np.ones(2, np.int64), "groups": np.array(1), "bias": offset}, metadata
         return self.weights(q, m, gain, bias)
+
+    def conv1d(self, q: Projection, m: Conv2d, shape: tuple[int, ...], held: Array, offset: Array,
+               metadata: dict[str, Value]) -> tuple[str, dict[str, Value], dict[str, Value]]:
+        """The node of a convolution of height 1, without that height; a stride along it, which does nothing, is metadata."""
+        stride, padding = pair(np.array(m.stride)), pair(np.array(m.padding))
+        if held.shape[2] != 1 or padding[0]:
+            raise ValueError(f"projection {q.name}: {m} is no convolution of one dimension, which has a kernel of height 1 and "
+                             "no padding above and below: export with convs='2d'")
+        if stride[0] != 1:
+            metadata["stride"] = np.array(stride, np.int64)
+        return "Conv1d", {"input_shape": np.array(shape[1]), "weight": held[:, :, 0], "stride": np.array(stride[1]),
+                          "padding": np.array(padding[1]), "dilation": np.array(1), "groups": np.array(1),
+                          "bias": offset}, metadata
 
     def weights(self, q: Projection, m: Map, gain: Floats,
                 bias: ArrayLike | None) -> tuple[str, dict[str, Value], dict[str, Value]]:
@@ -340,10 +349,12 @@ class _Writer:
         held = self.scaled(q, self.dense(q, m, metadata), gain.reshape(-1, 1), metadata)
         more = self.moved.get(id(q))
         total = bias if more is None else more if bias is None else np.asarray(bias) + np.asarray(more)
+        if total is None and self.encoding == "sinabs":  # which leaves a Linear node out without a word
+            total = np.zeros((), held.dtype)
         if total is None:
             return "Linear", {"weight": held}, metadata
         full = np.broadcast_to(np.asarray(total), self.network.population(q.target).shape).ravel()
-        return "Affine", {"weight": held, "bias": self.times(q, full, gain.ravel())}, metadata
+        return "Affine", {"weight": held, "bias": self.times(q, full, self.encoded[q.target].gain.ravel())}, metadata
 
     def by_channel(self, q: Projection, value: Array, weight: Array, what: str) -> Array:
         """One number a channel, from an array [channels, height, width] that is constant within each; or one for all."""
