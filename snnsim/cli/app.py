@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from snnsim.cli import data, demo, diagnose, export, mapping, picture, run, train, verify
+from snnsim.cli import data, demo, diagnose, export, mapping, picture, run, sfq, train, verify
 from snnsim.cli.output import complain
 from snnsim.version import __version__
 
@@ -59,6 +59,7 @@ app.command("verify")(verify.verify)
 app.command("map")(mapping.map_)
 app.add_typer(data.app, name="data")
 app.add_typer(picture.app, name="plot")
+app.add_typer(sfq.app, name="sfq")
 
 
 def _version(wanted: bool) -> None:

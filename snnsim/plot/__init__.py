@@ -13,6 +13,7 @@ from snnsim.plot.saving import save, svg
 from snnsim.plot.statistics import statistics
 from snnsim.plot.traces import traces
 from snnsim.plot.training import training
+from snnsim.plot.waveforms import waveforms
 
 __all__ = ["activity", "confusion", "events", "match", "membranes", "network", "populations", "raster", "readout",
-           "save", "statistics", "svg", "traces", "training"]
+           "save", "statistics", "svg", "traces", "training", "waveforms"]

@@ -107,6 +107,20 @@ def conduct(eq: Equations) -> None:
         j[5, k] = state[k] * (m.vg - m.delv / 2) * (e.value / m.r0 - transition) if abs(state[k]) == 1 else 0.0
 
 
+def coarsest(eq: Equations) -> NDArray[np.float64]:
+    """The largest stable step of each junction with the resistors across it, s.
+
+    The sine is taken at an extrapolated phase. Linearised, the step has a root at -1 where h^2 Ic / sigma = 16/15 C + 4/15 h
+    G, and all within the unit circle below: 1.03 over the plasma's angular frequency without damping, more with it. (Our own
+    sum.)
+    """
+    m = [(e.value, e.model) for e in eq.junctions if e.model is not None]
+    slope = np.array([area * model.icrit / SIGMA for area, model in m])
+    charge = np.array([area * model.cap * 16 / 15 for area, model in m])
+    damping = (np.array([area / model.r0 for area, model in m]) + eq.arrays["parallel"]) * 4 / 15
+    return np.asarray((damping + np.sqrt(damping**2 + 4 * slope * charge)) / (2 * slope))
+
+
 def shake(eq: Equations, temperature: float) -> None:
     """The deviation of the Johnson current of each resistor and junction in one step, A: sqrt(2 k T G / h).
 

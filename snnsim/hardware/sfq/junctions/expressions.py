@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
-SUFFIXES = {"T": 1e12, "G": 1e9, "MEG": 1e6, "X": 1e6, "K": 1e3, "M": 1e-3, "U": 1e-6, "N": 1e-9, "P": 1e-12, "F": 1e-15}
+SUFFIXES = {"T": 12, "G": 9, "MEG": 6, "X": 6, "K": 3, "M": -3, "U": -6, "N": -9, "P": -12, "F": -15}  # powers of ten
 UNITS = ("S", "V", "A", "H", "F", "HZ", "OHM")
 PHI0 = 2.067833848e-15  # Wb, h / 2e
 BOLTZMANN = 1.380649e-23  # J/K
@@ -153,7 +153,8 @@ def _number(text: str) -> float:
         return float(digits)
     for suffix in ("MEG", letters[0]):
         if suffix in SUFFIXES and letters.startswith(suffix) and letters[len(suffix):] in ("", *UNITS):
-            return float(digits) * SUFFIXES[suffix]
+            mantissa, _, exponent = digits.partition("E")
+            return float(f"{mantissa}E{int(exponent or 0) + SUFFIXES[suffix]}")  # a product would be rounded twice
     if letters in UNITS:
         return float(digits)
     raise ValueError(f"{digits}{letters} has an unknown suffix, known are {', '.join(SUFFIXES)}")

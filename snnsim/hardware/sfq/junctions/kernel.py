@@ -122,7 +122,7 @@ def advance(begin, end, total, table, junctions, currents, ja, jb, state, resist
     events: (junction, time in steps, direction) of each crossing of an odd multiple of pi, count[0] of them. GAP: a junction
     crosses its gap in that step, which is not taken yet: A must change. COARSE: a phase moves by more than 0.4 pi in that step.
     FULL: events must be emptied. out: a row for each `every` steps from `first` on: of each probe the phase (0), the voltage in
-    radians (1), or the current of a junction (2) or capacitor (3).
+    radians (1), or the current of a junction (2), capacitor (3) or resistor (4).
     """
     g, ic, phi, k1, k2, it, lo, hi, sigma = junctions[:9]
     q, guess, p1, u1, u2, up, down = junctions[9:16]
@@ -173,7 +173,7 @@ def advance(begin, end, total, table, junctions, currents, ja, jb, state, resist
             capacitors[3, j] = capacitors[2, j]
             capacitors[2, j] = capacitors[1, j]
             capacitors[1, j] = x[ca[j]] - x[cb[j]]
-        _record(i, x, g, p0, i0, capacitors, probe_kind, probe_a, probe_b, probe_past, first, every, out)
+        _record(i, x, g, p0, i0, resistors, capacitors, probe_kind, probe_a, probe_b, probe_past, first, every, out)
     return DONE, end
 
 
@@ -194,7 +194,7 @@ def _switches(i, p0, p1, up, down, events, count):  # type: ignore[no-untyped-de
 
 
 @jit()
-def _record(i, x, g, p0, i0, capacitors, kind, a, b, past, first, every, out):  # type: ignore[no-untyped-def]
+def _record(i, x, g, p0, i0, resistors, capacitors, kind, a, b, past, first, every, out):  # type: ignore[no-untyped-def]
     row = (i - first) // every
     due = i >= first and (i - first) % every == 0 and row < out.shape[0]
     for k in range(kind.size):
@@ -206,8 +206,10 @@ def _record(i, x, g, p0, i0, capacitors, kind, a, b, past, first, every, out):  
             past[1, k] = p
         elif due and kind[k] == 2:
             out[row, k] = i0[a[k]] + g[a[k]] * p0[a[k]]
-        elif due:
+        elif due and kind[k] == 3:
             out[row, k] = capacitors[5, a[k]] + capacitors[0, a[k]] * capacitors[1, a[k]]
+        elif due:
+            out[row, k] = resistors[3, a[k]] + resistors[0, a[k]] * resistors[2, a[k]]
 
 
 @jit()

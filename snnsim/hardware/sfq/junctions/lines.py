@@ -24,20 +24,24 @@ class Where:
         return f"{self.file}, line {self.line}"
 
 
+class DeckError(ValueError):
+    """A ValueError whose sentence begins with a file and a line."""
+
+
 @dataclass(frozen=True)
 class Line:
     text: str
     where: Where
 
-    def error(self, sentence: str) -> ValueError:
-        return ValueError(f"{self.where}: {sentence}")
+    def error(self, sentence: str) -> DeckError:
+        return DeckError(f"{self.where}: {sentence}")
 
 
 @dataclass
 class _Budget:
     """Bytes that may still be read."""
 
-    left: int = LARGEST
+    left: int
 
     def spend(self, size: int, where: str) -> None:
         self.left -= size
@@ -47,13 +51,13 @@ class _Budget:
 
 def include(path: Path) -> Iterator[Line]:
     """The lines of the deck at `path`. Its .include lines may name files in its own folder and below it."""
-    budget = _Budget()
+    budget = _Budget(LARGEST)
     yield from _logical(_read(path, path.name, budget), path.name, path.resolve().parent, budget, ())
 
 
 def logical(text: str, name: str, folder: Path | None) -> Iterator[Line]:
     """The lines of a text. folder: where .include may read; None refuses every .include."""
-    budget = _Budget()
+    budget = _Budget(LARGEST)
     budget.spend(len(text), name)
     yield from _logical(text, name, None if folder is None else folder.resolve(), budget, ())
 

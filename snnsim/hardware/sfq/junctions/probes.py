@@ -1,4 +1,5 @@
-"""What is printed, from what the kernel records: phases, voltages in radians, currents of junctions and capacitors."""
+"""What is printed, from what the kernel records: phases, voltages in radians, currents of junctions, capacitors and
+resistors."""
 
 from __future__ import annotations
 
@@ -8,23 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnsim.hardware.sfq.junctions import sources
+from snnsim.hardware.sfq.junctions.circuit import GROUND
 from snnsim.hardware.sfq.junctions.equations import SIGMA, Equations
 from snnsim.hardware.sfq.junctions.parts import Element, Print
 
 Array = NDArray[Any]
-PHASE, VOLTAGE, JUNCTION, CAPACITOR = range(4)
-Sum = dict[int, float]  # recorded column: its factor
+PHASE, VOLTAGE, JUNCTION, CAPACITOR, RESISTOR = range(5)
+KEY = 1_000_003  # between the seeds of two noise sources
+Sum = dict[int | str, float]  # factors of recorded columns, by number, and of sources of current, by name
 
 
 class Probes:
     """The columns that the kernel records for some prints, and the sums of them that are asked for.
 
-    The current of a source of voltage is what the other elements at one of its nodes leave, where no other such source hangs.
-    Errors: ValueError that names the .print line, and what it can name.
-    """
+    A current flows into the first node of its element and out of the second. That of a source of voltage is what the other
+    elements at its node that is farther from ground take. The Johnson current of a resistor across a junction is the
+    junction's. Errors: ValueError that names the .print line, and what it can name. """
 
-    def __init__(self, eq: Equations, wanted: Sequence[Print]) -> None:
-        self.eq = eq
+    def __init__(self, eq: Equations, wanted: Sequence[Print], seed: int = 0) -> None:
+        self.eq, self.seed = eq, seed
         self.columns: dict[tuple[int, int, int], int] = {}
         self.elements = {e.name: e for e in eq.circuit.elements}
         groups = (eq.junctions, eq.resistors, eq.capacitors, eq.inductors)
@@ -35,53 +39,73 @@ class Probes:
         self.kind, self.a, self.b = (np.ascontiguousarray(table[:, i]) for i in range(3))
         self.past = np.zeros((2, len(table)))
 
-    def values(self, rows: Array) -> Array:
-        """[rows, prints]: rad, V or A."""
+    def values(self, rows: Array, time: Array, end: float) -> Array:
+        """[rows, prints]: rad, V or A. time: s, of the rows; end: of the run."""
         out = np.zeros((len(rows), len(self.sums)))
         for k, total in enumerate(self.sums):
-            for column, factor in total.items():
-                out[:, k] += factor * rows[:, column]
+            for key, factor in total.items():
+                out[:, k] += factor * (rows[:, key] if isinstance(key, int) else self._given(key, time, end))
         return out
+
+    def _given(self, name: str, time: Array, end: float) -> Array:
+        wave = self.elements[name].wave
+        assert wave is not None
+        return sources.at(wave, time, self.eq.step, end, self.seed + KEY * self.eq.waves.index(wave))
 
     def _wanted(self, p: Print) -> Sum:
         e = self.elements.get(p.names[0]) if len(p.names) == 1 else None
         if p.kind == "i":
             if e is None or e.kind == "K":
-                raise ValueError(f"{p.where}: {p} names no element that carries a current")
-            return self._current(e, p)
-        if e is not None and e.nodes and p.names[0] not in self.eq.node:
+                raise ValueError(f"{p.where}: {p} names no element of the circuit that carries a current")
+            return self._current(e)
+        nodes = tuple(GROUND if n == "GND" else n for n in p.names)
+        if e is not None and e.nodes and nodes[0] not in self.eq.node:
             nodes = e.nodes
-        else:
-            nodes = (*p.names, "0")[:2]
-            nodes = tuple("0" if n == "GND" else n for n in nodes)
-            missing = next((n for n in nodes if n not in self.eq.node), None)
-            if missing is not None:
-                raise ValueError(f"{p.where}: {p} names no element and no node of the circuit: {missing} is missing")
-        return {self._column(PHASE, nodes): 1.0} if p.kind == "p" else {self._column(VOLTAGE, nodes): self.volt}
+        missing = next((n for n in nodes if n not in self.eq.node), None)
+        if missing is not None:
+            raise ValueError(f"{p.where}: {p} names neither an element nor nodes of the circuit: there is no {missing}")
+        kind, factor = (PHASE, 1.0) if p.kind == "p" else (VOLTAGE, self.volt)
+        return {self._between(kind, (*nodes, GROUND)[:2]): factor}
 
-    def _column(self, kind: int, nodes: Sequence[str]) -> int:
-        return self._place((kind, self.eq.node[nodes[0]], self.eq.node[nodes[1]]))
+    def _between(self, kind: int, nodes: Sequence[str]) -> int:
+        return self._place(kind, self.eq.node[nodes[0]], self.eq.node[nodes[1]])
 
-    def _place(self, key: tuple[int, int, int]) -> int:
-        return self.columns.setdefault(key, len(self.columns))
+    def _place(self, kind: int, a: int, b: int = 0) -> int:
+        return self.columns.setdefault((kind, a, b), len(self.columns))
 
-    def _current(self, e: Element, p: Print, seen: tuple[str, ...] = ()) -> Sum:
-        """What flows into the first node of the element and out of its second. Johnson currents of resistors are left out."""
+    def _current(self, e: Element) -> Sum:
         eq = self.eq
-        if e.kind == "R":
-            return {self._column(VOLTAGE, e.nodes): self.volt / e.value}
+        if e.name in eq.shunts:
+            return {self._between(VOLTAGE, e.nodes): self.volt / e.value}
+        if e.kind in "RC":
+            return {self._place(RESISTOR if e.kind == "R" else CAPACITOR, self.row[e.name]): 1.0}
+        if e.kind == "I":
+            return {e.name: 1.0}
+        if e.kind == "V":
+            return self._left_over(e)
         if e.kind == "L":
             inverse = eq.assembly.inverse_inductance
-            lo, hi = inverse.indptr[self.row[e.name]: self.row[e.name] + 2]
-            return {self._column(PHASE, eq.inductors[i].nodes): float(v)
-                    for i, v in zip(inverse.indices[lo:hi], inverse.data[lo:hi], strict=True)}
-        if e.kind == "C":
-            return {self._place((CAPACITOR, self.row[e.name], 0)): 1.0}
-        if e.kind == "B":
-            total: Sum = {self._place((JUNCTION, self.row[e.name], 0)): 1.0}
-            for name, j in eq.shunts.items():
-                if j == self.row[e.name]:
-                    total[self._column(VOLTAGE, e.nodes)] = (total.get(self._column(VOLTAGE, e.nodes), 0.0)
-                                                             - self.volt / self.elements[name].value)
-            return total
-        raise ValueError(f"{p.where}: {p}: the current of a source is not recorded; print that of an element in series")
+            span = slice(*inverse.indptr[self.row[e.name]: self.row[e.name] + 2])
+            return {self._between(PHASE, eq.inductors[i].nodes): float(v)
+                    for i, v in zip(inverse.indices[span], inverse.data[span], strict=True)}
+        total: Sum = {self._place(JUNCTION, self.row[e.name]): 1.0}
+        for name, j in eq.shunts.items():
+            if j == self.row[e.name]:
+                _add(total, {self._between(VOLTAGE, e.nodes): self.volt / self.elements[name].value}, -1.0)
+        return total
+
+    def _left_over(self, e: Element) -> Sum:
+        """Behind its far node hang only sources of voltage that lie still farther, so that this ends."""
+        path = self.eq.assembly.path
+        far = max(e.nodes, key=lambda n: len(path.get(n, ())))
+        total: Sum = {}
+        sign = -1.0 if far == e.nodes[0] else 1.0
+        for other in self.eq.circuit.elements:
+            if other is not e and far in other.nodes and other.nodes[0] != other.nodes[1]:
+                _add(total, self._current(other), sign if other.nodes[0] == far else -sign)
+        return total
+
+
+def _add(total: Sum, more: Sum, factor: float) -> None:
+    for key, value in more.items():
+        total[key] = total.get(key, 0.0) + factor * value

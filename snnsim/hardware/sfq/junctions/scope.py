@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass, field
 
 from snnsim.hardware.sfq.junctions.expressions import evaluate
-from snnsim.hardware.sfq.junctions.lines import Line, Where
+from snnsim.hardware.sfq.junctions.lines import DeckError, Line, Where
 from snnsim.hardware.sfq.junctions.parts import Model
 
 MODEL = {"RTYPE": 1.0, "VG": 2.8e-3, "DELV": 0.1e-3, "ICRIT": 1e-3, "CAP": 2.5e-12, "R0": 30.0, "RN": 5.0, "PHI": 0.0}
+SMALLEST, LARGEST = 1e-30, 1e30
 POSITIVE = ("VG", "DELV", "ICRIT", "R0", "RN")
 WORD = re.compile(r"\{[^{}]*\}|'[^']*'|[()=,]|[^\s()=,{}']+|\S")
 NAME = re.compile(r"[^\s()=,{}'.|]+")
@@ -49,11 +50,13 @@ class Scope:
         text, line = self.texts[name]
         if name in self.pending:
             raise ValueError(f"parameter {name} is defined by itself")
-        if len(self.pending) > 200:
-            raise ValueError(f"parameter {name} stands at the end of more than 200 others")
         self.pending.add(name)
         try:
             self.values[name] = evaluate(text, self.parameter)
+        except RecursionError:
+            raise line.error(f"parameter {name} rests on too many others") from None
+        except DeckError:
+            raise
         except ValueError as e:
             raise line.error(str(e)) from None
         finally:
@@ -85,10 +88,16 @@ def pairs(words: list[str], line: Line, scope: Scope) -> dict[str, float]:
 
 
 def number(word: str, what: str, line: Line, scope: Scope) -> float:
+    """The value of a word in a line. Numbers of circuits lie between 1e-30 and 1e30, so that no equation leaves 64 bits."""
     try:
-        return scope.number(word)
+        value = scope.number(word)
+    except DeckError:
+        raise
     except ValueError as e:
-        raise e if str(e).startswith(line.where.file) else line.error(f"{what}: {e}") from None
+        raise line.error(f"{what}: {e}") from None
+    if value and not SMALLEST <= abs(value) <= LARGEST:
+        raise line.error(f"{what}: a number must be 0 or lie between {SMALLEST:g} and {LARGEST:g}, got {value:g}")
+    return value
 
 
 def build_model(line: Line, scope: Scope) -> Model:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from snnsim.hardware.sfq.junctions import sources
 from snnsim.hardware.sfq.junctions.circuit import Circuit, flatten
 from snnsim.hardware.sfq.junctions.commands import print_of
-from snnsim.hardware.sfq.junctions.equations import SIGMA, Equations, build, conduct, factor, shake
+from snnsim.hardware.sfq.junctions.equations import SIGMA, Equations, build, coarsest, conduct, factor, shake
 from snnsim.hardware.sfq.junctions.parts import Deck, Element, Print
-from snnsim.hardware.sfq.junctions.probes import Probes
+from snnsim.hardware.sfq.junctions.probes import KEY, Probes
 from snnsim.hardware.sfq.junctions.waveforms import Switches, Waveforms
 
 Array = NDArray[Any]
@@ -24,7 +24,6 @@ Progress = Callable[[int, int], None]
 CHUNK = 4000  # steps between two looks at what else there is to do
 TABLE = 2**22  # numbers of a chunk's sources
 HALVINGS = 8
-STABLE = 1.0  # largest step times the plasma's angular frequency
 MOST_STEPS = 1_000_000_000
 LARGEST = 2**28  # recorded numbers
 
@@ -88,7 +87,9 @@ def simulate(circuit: Deck | Circuit, *, step: float | None = None, stop: float 
     else:
         raise ValueError(f"{moved}: its phase moves by more than 0.4 pi in a step, even in one of {2 * times.h:g} s")
     stamps = (times.first + times.stride * np.arange(times.rows)) * times.h
-    return Waveforms(circuit.name, stamps, tuple(map(str, wanted)), tuple(w.kind for w in wanted), run.probes.values(run.rows),
+    return Waveforms(circuit.name, stamps, tuple(map(str, wanted)), tuple(w.kind for w in wanted), run.probes.values(run.rows,
+                                                                                                                     stamps,
+                                                                                                                     times.end),
                      run.switched(), times.h, times.steps, run.eq.unknowns, run.factorings, kelvin, seed,
                      clock.perf_counter() - began, clock.process_time() - spent, circuit.warnings)
 
@@ -112,25 +113,25 @@ def _times(circuit: Circuit, step: float | None, stop: float | None, print_step:
     return _Times(h, end, tran.start if tran and tran.start < end else 0.0, every)
 
 
-def _check_step(circuit: Circuit, h: float) -> None:
-    """The sine is taken at an extrapolated phase, which is stable only below the plasma's own time."""
-    for e in circuit.of("B"):
-        m = e.model
+def _check_step(eq: Equations) -> None:
+    most = coarsest(eq)
+    k = int(np.argmin(most)) if len(most) else 0
+    if len(most) and eq.step > most[k]:
+        e, m = eq.junctions[k], eq.junctions[k].model
         assert m is not None
-        frequency = math.sqrt(m.icrit / (SIGMA * m.cap)) if m.cap > 0 else 0.0
-        if h * frequency > STABLE:
-            raise ValueError(f"{e}: a step of {h:g} s is too coarse for its plasma frequency of "
-                             f"{frequency / 2 / math.pi:.3g} Hz, it may be at most {STABLE / frequency:.3g} s")
+        plasma = f" of {math.sqrt(m.icrit / (SIGMA * m.cap)) / 2 / math.pi:.3g} Hz" if m.cap > 0 else ", without a capacitance"
+        raise ValueError(f"{e}: a step of {eq.step:g} s is too coarse for its plasma frequency{plasma}, it may be at most "
+                         f"{most[k]:.3g} s")
 
 
 class _Run:
     """One attempt at a fixed step."""
 
     def __init__(self, circuit: Circuit, wanted: Sequence[Print], times: _Times, kelvin: float, seed: int) -> None:
-        _check_step(circuit, times.h)
         self.times, self.kelvin, self.seed, self.factorings = times, kelvin, seed, 1
         self.eq = build(circuit, times.h)
-        self.probes = Probes(self.eq, wanted)
+        _check_step(self.eq)
+        self.probes = Probes(self.eq, wanted, seed)
         columns = len(self.probes.kind)
         if times.rows * max(1, columns) > LARGEST:
             raise ValueError(f"{circuit.name}: {times.rows} rows of {columns} quantities are more than {LARGEST:,} numbers")
@@ -219,7 +220,7 @@ class _Tables:
         table = np.empty((upto - begin, len(eq.waves) + len(eq.voltages)))
         for k, wave in enumerate((*eq.waves, *(e.wave for e in eq.voltages))):
             assert wave is not None
-            table[:, k] = sources.at(wave, time, h, self.end, self.seed + 1000003 * k)
+            table[:, k] = sources.at(wave, time, h, self.end, self.seed + KEY * k)
         table[:, len(eq.waves):] *= 2 * h / (3 * SIGMA)
         integrate(table, len(eq.waves), self.past)
         return table
