@@ -107,7 +107,7 @@ class _Walk:
                 self.pool(module, label)
             case nn.Flatten():
                 self.shape = (int(np.prod(self.shape)),)
-            case nn.Dropout():
+            case nn.Dropout() | nn.Counts():
                 pass
             case nn.ELM():
                 raise ValueError(f"{label} cannot be lowered: it is not a spiking rule, as its memories pass a perceptron and "

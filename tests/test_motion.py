@@ -129,7 +129,8 @@ def test_errors_name_the_argument(tmp_path):
     assert sentence_of(estimate_motion, data[:0]) == "recordings is empty: there is nothing to estimate the motion from"
     tree(tmp_path)
     assert sentence_of(load, "nmnist", root=tmp_path, stabilised="True") == "stabilised must be true or false, got 'True'"
-    assert sentence_of(load, "nmnist", root=tmp_path, still=True) == "nmnist has no option 'still': allowed are stabilised"
+    assert sentence_of(load, "nmnist", root=tmp_path, still=True) == (
+        "nmnist has no option 'still': allowed are stabilised, pool, polarities, every")
 
 
 @pytest.mark.skipif(not Path(REAL).is_dir(), reason=f"there are no real N-MNIST files in {REAL}")

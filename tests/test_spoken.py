@@ -115,7 +115,8 @@ def test_what_is_missing_is_named(tmp_path, root):
     assert sentence_of(spoken_digits, root, "nobody") == ("speaker must be one of speakera, speakerb, speakerc, got 'nobody'")
     assert sentence_of(load, "spoken-digits", root=root, chanels=3).startswith(
         "spoken-digits has no option 'chanels': allowed are speaker, voices, channels, lowest")
-    assert sentence_of(load, "digits-events", speaker="x") == "digits-events has no option 'speaker': it takes none"
+    assert sentence_of(load, "digits-events", speaker="x") == (
+        "digits-events has no option 'speaker': allowed are pool, polarities, every")
     assert sentence_of(load, "spoken-digits", root=root, channels=0) == "channels must be a whole number from 2 to 65536, got 0"
 
 

@@ -11,10 +11,11 @@ from snnsim.datasets.events import EVENT, Recording, Sensor, make_events, valida
 from snnsim.datasets.loading import load
 from snnsim.datasets.motion import Motion, estimate_motion, stabilise
 from snnsim.datasets.nmnist import nmnist, read_nmnist, write_nmnist
+from snnsim.datasets.pooling import Pool, pooled
 from snnsim.datasets.shuffling import shuffle_steps
 from snnsim.datasets.spoken import Sounds, read_spoken, spoken_digits, synthetic_spoken, write_spoken
 
-__all__ = ["EVENT", "Augment", "Camera", "Cochlea", "EventBatch", "EventDataset", "Motion", "Recording", "Sensor", "Sounds",
-           "Voice", "adding", "bin_events", "digits_events", "estimate_motion", "load", "make_events", "nmnist", "read_nmnist",
-           "read_spoken", "shuffle_steps", "split", "spoken_digits", "stabilise", "synthetic_spoken",
+__all__ = ["EVENT", "Augment", "Camera", "Cochlea", "EventBatch", "EventDataset", "Motion", "Pool", "Recording", "Sensor",
+           "Sounds", "Voice", "adding", "bin_events", "digits_events", "estimate_motion", "load", "make_events", "nmnist",
+           "pooled", "read_nmnist", "read_spoken", "shuffle_steps", "split", "spoken_digits", "stabilise", "synthetic_spoken",
            "validate", "write_nmnist", "write_spoken"]

@@ -11,6 +11,7 @@ from snnsim.datasets.cochlea import Cochlea
 from snnsim.datasets.dataset import EventDataset
 from snnsim.datasets.digits import digits_events
 from snnsim.datasets.nmnist import nmnist
+from snnsim.datasets.pooling import option as pooled_option
 from snnsim.datasets.spoken import HELP, spoken_digits
 from snnsim.rule import one_of
 
@@ -26,7 +27,8 @@ def load(name: str, root: Root = None, seed: int = 0, **options: Any) -> Pair:
     "spoken-digits": spoken digits through a cochlea; `root` is an .npz or a folder, see `spoken_digits`. options: speaker,
     who is left out for the test, voices, whether the cochlea adapts to each speaker, and what `Cochlea` takes, such as
     channels. seed: of what is random about the set: the camera and the split of digits-events, the hair cells of the cochlea;
-    N-MNIST has nothing random.
+    N-MNIST has nothing random. Options of digits-events and nmnist: pool, the size of a coarser sensor, one number or [height,
+    width]; polarities=1 for one; every=n, of so many events of its pixel one is kept: see `Pool`.
 
     Errors: ValueError for an unknown name or option, or a root that is missing or not needed; what the set's reader raises.
     """
@@ -39,16 +41,21 @@ def load(name: str, root: Root = None, seed: int = 0, **options: Any) -> Pair:
     return SETS[name](root, seed, **options)
 
 
-def _digits(root: Root, seed: int) -> Pair:
+def _digits(root: Root, seed: int, **options: Any) -> Pair:
     if root is not None:
         raise ValueError(f"digits-events is simulated and needs no files: leave root out, got {str(root)!r}")
-    return digits_events(seed)
+    return _pooled(digits_events(seed), **options)
 
 
-def _nmnist(root: Root, seed: int, stabilised: bool = False) -> Pair:
+def _nmnist(root: Root, seed: int, stabilised: bool = False, **options: Any) -> Pair:
     if root is None:
         raise ValueError('nmnist needs root, the folder that holds Train and Test: datasets.load("nmnist", root=...)')
-    return nmnist(root, stabilised)
+    return _pooled(nmnist(root, stabilised), **options)
+
+
+def _pooled(sets: Pair, pool: Any = None, polarities: int | None = None, every: int = 1) -> Pair:
+    train, test = (pooled_option(pool, polarities, every, s) for s in sets)
+    return train, test
 
 
 def _spoken(root: Root, seed: int, speaker: str | None = None, voices: bool = False, **cochlea: Any) -> Pair:
@@ -58,5 +65,6 @@ def _spoken(root: Root, seed: int, speaker: str | None = None, voices: bool = Fa
 
 
 SETS: dict[str, Callable[..., Pair]] = {"digits-events": _digits, "nmnist": _nmnist, "spoken-digits": _spoken}
-OPTIONS = {"nmnist": ("stabilised",),
+POOLED = ("pool", "polarities", "every")
+OPTIONS = {"digits-events": POOLED, "nmnist": ("stabilised", *POOLED),
            "spoken-digits": ("speaker", "voices", *(f.name for f in fields(Cochlea) if f.name != "seed"))}

@@ -18,6 +18,7 @@ from snnsim.nn.penalty import Penalty, penalties
 from snnsim.nn.mpbn import MPBN
 from snnsim.nn.norms import TEBN1d, TEBN2d, BNTT1d, BNTT2d, TdBN1d, TdBN2d
 from snnsim.nn.pool import POOL
+from snnsim.nn.pulsed import Counts, PulsedLinear, PulsedNeuron, pulse_cost
 from snnsim.nn.qcfs import QCFS, to_spiking
 from snnsim.nn.recurrent import Recurrent
 from snnsim.nn.rmp import RMP
@@ -26,9 +27,9 @@ from snnsim.nn.whole import Hop, Whole, WholeNeuron, WholeRecurrent
 from snnsim.nn.surrogate import SURROGATES, Surrogate, estimating_error, gradient_stability, reste, reste_exponent
 
 __all__ = ["ELM", "MPBN", "POOL", "QCFS", "RMP", "SURROGATES", "Astrocytes", "AvgPool2d", "BNTT1d", "BNTT2d", "BatchNorm1d",
-           "BatchNorm2d", "BiPer", "Conv2d", "Delay", "DelayLinear", "Dropout", "Flatten", "Hop", "HoyerSpike", "Linear",
-           "MaxPool2d", "Neuron", "Penalty", "Readout", "Recurrent", "Sequential", "Stateful", "SumPool2d", "Surrogate",
-           "TEBN1d", "TEBN2d", "TdBN1d", "TdBN2d", "Whole", "WholeNeuron", "WholeRecurrent", "biper", "branch_windows",
-           "checkpointed", "collected", "eager", "estimating_error", "from_snntorch", "from_spikingjelly",
-           "gradient_stability", "hoyer_loss", "membranes", "penalties", "reste", "reste_exponent",
-           "set_dt", "set_penalty", "territories", "to_spiking", "truncated"]
+           "BatchNorm2d", "BiPer", "Conv2d", "Counts", "Delay", "DelayLinear", "Dropout", "Flatten", "Hop", "HoyerSpike",
+           "Linear", "MaxPool2d", "Neuron", "Penalty", "PulsedLinear", "PulsedNeuron", "Readout", "Recurrent", "Sequential",
+           "Stateful", "SumPool2d", "Surrogate", "TEBN1d", "TEBN2d", "TdBN1d", "TdBN2d", "Whole", "WholeNeuron",
+           "WholeRecurrent", "biper", "branch_windows", "checkpointed", "collected", "eager", "estimating_error",
+           "from_snntorch", "from_spikingjelly", "gradient_stability", "hoyer_loss", "membranes", "penalties", "pulse_cost",
+           "reste", "reste_exponent", "set_dt", "set_penalty", "territories", "to_spiking", "truncated"]

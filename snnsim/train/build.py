@@ -63,6 +63,11 @@ def _model(model: str, values: Mapping[str, Any]) -> Any:
     return NEURONS[model](**values)
 
 
+def _counter(shape: Any = (), cost: float = 0.0, surrogate: str = "atan", width: float | None = None, **values: Any) -> Any:
+    neuron = neurons.Counter(**{"scale": 1.0 / values.get("theta", 1), **values})
+    return nn.PulsedNeuron(neuron, shape=_shape(shape), cost=cost, surrogate=surrogate, width=width)
+
+
 def _conv2d(inputs: int, outputs: int, kernel: int, **options: Any) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, **options)
 
@@ -94,6 +99,8 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "tebn1d": lambda features, steps: nn.TEBN1d(features, steps), "tebn2d": lambda channels, steps: nn.TEBN2d(channels, steps),
     "mpbn": _mpbn,
     "neuron": _neuron, "recurrent": _recurrent, "astrocytes": _astrocytes, "elm": _elm,
+    "pulsed_linear": lambda inputs, outputs, **options: nn.PulsedLinear(inputs, outputs, **options), "counter": _counter,
+    "counts": lambda gain=16.0: nn.Counts(gain),
     "flatten": lambda: nn.Flatten(), "dropout": lambda share: nn.Dropout(share),
     "readout": lambda tau=20.0: nn.Readout(tau=tau)}
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from snnsim.nn import Neuron, checkpointed, collected, penalties, truncated
+from snnsim.nn import Neuron, checkpointed, collected, penalties, pulse_cost, truncated
 from snnsim.train.recipe import TrainRecipe
 
 
@@ -20,7 +20,8 @@ def penalised(net: torch.nn.Module) -> bool:
 def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe: TrainRecipe,
                   weight: float = 1.0, penalty: float | None = None) -> tuple[float, torch.Tensor, float]:
     """Add the gradients of weight times the mean cross-entropy to the parameters' `.grad`; of that plus the Hoyer losses of
-    layers that have one, and `penalty` times the total of the layers' penalties, where it is a number.
+    layers that have one, the pulse cost of pulsed ones, and `penalty` times the total of the layers' penalties, where it is a
+    number.
 
     Returns the mean cross-entropy, the mean of the net's output over the steps, [B, classes], and the penalties' total, 0
     where they are not asked for.
@@ -42,4 +43,6 @@ def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe:
     if not recipe.truncate_steps:
         whole = value + sum(losses) if penalty is None else value + sum(losses) + penalty * total
         (whole * weight).backward()
+    if (cost := pulse_cost(net)) is not None:
+        (cost * weight).backward()
     return float(value.detach()), scores[0].detach(), float(total.detach())

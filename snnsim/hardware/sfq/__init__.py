@@ -1,9 +1,10 @@
 """Networks as superconducting pulse logic: single flux quanta that are counted."""
 
+from snnsim.hardware.sfq.jitter import JitterRow, margin, sweep
 from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork, of_network
 from snnsim.hardware.sfq.pulses import PulseResult, input_pulses, run
 from snnsim.hardware.sfq.schedule import Delays, Phase, Schedule, asynchronous, slotted
 from snnsim.hardware.sfq.xor import xor
 
-__all__ = ["Delays", "Phase", "PulseResult", "SFQLayer", "SFQNetwork", "Schedule", "asynchronous", "input_pulses", "of_network",
-           "run", "slotted", "xor"]
+__all__ = ["Delays", "JitterRow", "Phase", "PulseResult", "SFQLayer", "SFQNetwork", "Schedule", "asynchronous",
+           "input_pulses", "margin", "of_network", "run", "slotted", "sweep", "xor"]

@@ -1,0 +1,64 @@
+"""Jitter against errors: none without it, more with more, and the margin of a net."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snnsim.hardware import sfq
+from snnsim.hardware.sfq import SFQLayer, SFQNetwork
+from snnsim.hardware.sfq.jitter import wilson
+from snnsim.hardware.sfq.xor import CASES, pulses, xor
+
+
+def net() -> tuple[SFQNetwork, Any]:
+    rng = np.random.default_rng(0)
+    network = SFQNetwork((SFQLayer("a", rng.integers(-2, 3, (12, 16)), 3, 2),
+                          SFQLayer("b", rng.integers(-2, 3, (4, 12)), 2, 2)))
+    return network, rng.integers(0, 2, (15, 40, 16))
+
+
+def test_more_jitter_makes_more_errors() -> None:
+    """Bit errors fall nowhere by more than three of their standard deviations; losses explain them."""
+    network, x = net()
+    clean = sfq.run(network, x)
+    rows = sfq.sweep(network, x, [0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0], labels=clean.prediction)
+    assert (rows[0].wrong, rows[0].wrong_spikes, rows[0].lost, rows[0].late, rows[0].accuracy) == (0, 0, 0, 0, 1.0)
+    assert rows[1].wrong_spikes == rows[1].lost == 0  # 15 standard deviations from the dead time
+    for one, two in pairwise(rows):
+        assert two.bit_error >= one.bit_error - 3.0 * np.sqrt(one.bit_error / one.spikes)
+        assert two.wrong_low <= two.wrong_share <= two.wrong_high and two.wrong_high >= one.wrong_low
+        assert two.accuracy == pytest.approx(1.0 - two.wrong_share)
+        assert two.decisions == 3 * 40 and two.spikes == 3 * 15 * 40 * 16
+    assert rows[-1].bit_error > rows[3].bit_error > 0.0 and rows[-1].lost > rows[3].lost > 0
+
+
+def test_the_row_is_what_the_runs_say() -> None:
+    network, x = net()
+    [row] = sfq.sweep(network, x, [1.5], seeds=2)
+    clean, runs = sfq.run(network, x), [sfq.run(network, x, jitter=1.5, seed=s) for s in (0, 1)]
+    assert row.wrong == sum(int((r.prediction != clean.prediction).sum()) for r in runs) and np.isnan(row.accuracy)
+    assert row.wrong_spikes == sum(int((r.spikes[n] != clean.spikes[n]).sum()) for r in runs for n in ("a", "b"))
+    assert row.lost == sum(r.losses for r in runs) and row.pulses > row.lost > 0
+    assert wilson(0, 10)[0] == 0.0 and wilson(10, 10)[1] == 1.0
+    assert wilson(3, 10) == pytest.approx((0.1078, 0.6032), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", "ABC")
+def test_the_margin_of_xor_is_where_errors_begin(name: str) -> None:
+    x = np.repeat(pulses(name, CASES)[:, None], 200, 1)
+    found = sfq.margin(xor(name), x, resolution=0.05)
+    below, above = sfq.sweep(xor(name), x, [0.8 * found, 1.5 * found + 0.3])
+    assert 0.2 < found < 3.0 and below.wrong_spikes == 0 and above.wrong_spikes > 0
+
+
+@pytest.mark.parametrize(("options", "sentence"), [
+    ({"seeds": 0}, "seeds must be a positive whole number, got 0"),
+    ({"labels": [1, 2]}, r"labels must be one for each of the 40 samples, got the shape \(2,\)")])
+def test_what_is_refused(options: Any, sentence: str) -> None:
+    network, x = net()
+    with pytest.raises(ValueError, match=sentence):
+        sfq.sweep(network, x, [1.0], **options)
