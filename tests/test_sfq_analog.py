@@ -51,12 +51,11 @@ def test_xor_of_junctions_is_xor_in_every_order_of_its_inputs(name, fitted):
 @pytest.mark.parametrize("name", "ABC")
 def test_xor_of_junctions_is_xor_in_ngspice(name, fitted):
     x = pulses(name, TWICE)
-    for seed in range(2):
-        laid = lay_out(xor(name), x, fitted[name].somas, LIBRARY,
-                       offsets=np.random.default_rng(seed).uniform(-WINDOW, WINDOW, x.shape))
-        found = run_ngspice(circuit_of(laid), laid.watched)
-        told = decisions(laid, {name: found.switches(name) for name in laid.watched})
-        assert told.right and np.array_equal(np.flatnonzero(told.outputs[:, 0]), TRUE)
+    laid = lay_out(xor(name), x, fitted[name].somas, LIBRARY,
+                   offsets=np.random.default_rng(0).uniform(-WINDOW, WINDOW, x.shape))
+    found = run_ngspice(circuit_of(laid), laid.watched)
+    told = decisions(laid, {name: found.switches(name) for name in laid.watched})
+    assert told.right and np.array_equal(np.flatnonzero(told.outputs[:, 0]), TRUE)
 
 
 def test_a_pulse_after_its_window_counts_in_the_next_tick(fitted):
