@@ -24,7 +24,7 @@ venv: .venv/stamp  ## make .venv with everything (once; again when pyproject.tom
 	@$(BIN)/python $(PIP) --no-deps norse==1.1.0 dcls==0.1.1 sinabs==3.1.3 pbr==7.1.3 # none needs what else its metadata asks for
 	@touch $@
 
-demo: venv  ## train, simulate, export and verify on the embedded events; writes report.html
+demo: venv  ## train, simulate, export (NIR, Loihi) and verify on the embedded events; writes report.html
 	$(BIN)/snnsim demo $(ARGS)
 
 test: venv  ## run the tests (make test ARGS="-k name")

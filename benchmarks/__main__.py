@@ -22,7 +22,11 @@ from benchmarks import (
     phases,
     sanafe,
     scaling,
+    sfq,
+    sfq_cells,
+    sfq_digits,
     sfq_pulses,
+    sfq_verilog,
     sparse,
     startup,
     threads,
@@ -39,7 +43,9 @@ BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scalin
               "train-threads": training_threads.train_threads, "layout": layout_picture.layout, "gpu": gpu.gpu,
               "sparse": sparse.sparse, "methods": methods.methods, "cochlea": cochlea.cochlea, "delays": delays.delays,
               "export": export.export, "lava": loihi.lava, "faults": faults.faults, "sanafe": sanafe.sanafe,
-              "sfq_pulses": sfq_pulses.sfq_pulses}
+              "sfq": sfq.sfq, "sfq_cells": sfq_cells.sfq_cells, "sfq_digits": sfq_digits.sfq_digits,
+              "sfq_pulses": sfq_pulses.sfq_pulses,
+              "sfq_verilog": sfq_verilog.sfq_verilog}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

@@ -180,7 +180,11 @@ def _scaled(text: str, bias: float) -> str:
 
 def run(library: Library, cell: Cell, given: Pulses, bias: float = 1.0) -> dict[str, list[float]]:
     """When each watched junction passes pi upwards, once more every 2 pi, in ps."""
-    text, watch, until = deck(library, cell, given, bias)
+    return simulate(*deck(library, cell, given, bias))
+
+
+def simulate(text: str, watch: Mapping[str, str], until: float) -> dict[str, list[float]]:
+    """Run a deck in ngspice's words."""
     names = " ".join(f"v({w}.ph)" for w in watch.values())
     text += (f"\n.tran {STEP}p {until:g}p 0 {STEP}p uic\n.save {names}\n.control\nset wr_singlescale\nset numdgt=8\nrun\n"
              f"wrdata out.txt {names}\n.endc\n.end\n")
@@ -190,7 +194,7 @@ def run(library: Library, cell: Cell, given: Pulses, bias: float = 1.0) -> dict[
                               check=False)
         out = Path(folder, "out.txt")
         if not out.is_file():
-            refuse(f"ngspice refuses the deck of {cell.name!r}: {(done.stdout + done.stderr)[-400:]}")
+            refuse(f"ngspice refuses the deck: {(done.stdout + done.stderr)[-400:]}")
         table = np.loadtxt(out)
     t, phases = 1e12 * table[:, 0], table[:, 1:]
     found = {}

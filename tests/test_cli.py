@@ -352,12 +352,15 @@ def test_demo_does_the_whole_job(tmp_path, monkeypatch):
             for n, size in ((0, 40), (1000, 20))]
     monkeypatch.setattr(datasets, "load", lambda name, root=None, seed=0: tuple(sets))
     text = snnsim("demo", "--out", tmp_path / "demo", "--epochs", 1)
-    assert [f"\n{i}. " in "\n" + text for i in range(1, 8)] == [True] * 7
-    assert "spikes equal after the export" in text and "Open" in text and "lossy" not in text.splitlines()[0]
-    names = ["checkpoint.safetensors", "network.h5", "network.nir", "report.html", "training.json"]
+    assert [f"\n{i}. " in "\n" + text for i in range(1, 10)] == [True] * 9
+    assert "spikes equal after the export to NIR" in text and "spikes equal after the export to Loihi" in text
+    assert "Open" in text and "lossy" not in text.splitlines()[0]
+    names = ["checkpoint.safetensors", "network.arrays.h5", "network.h5", "network.json", "network.nir", "report.html",
+             "training.json"]
     assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == names
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
-    assert "NIR has no soft" in page and page.count("<img") == 9
+    assert "NIR has no soft" in page and page.count("<img") == 10
+    assert "runs as what was exported" in page and "lif_soft_2-&gt;lif_soft_5" in page
 
 
 @pytest.mark.slow

@@ -120,6 +120,11 @@ def test_a_script_runs_alone_and_several_samples_one_after_another(tmp_path: Pat
             np.testing.assert_array_equal(found[f"{name}/v"], ours.v[name])
         np.testing.assert_array_equal(found["hidden/spikes"], ours.spikes["hidden"])
     assert ours.spikes["hidden"].any()
+    np.savez(tmp_path / "half.npz", counts=0.5 * counts)
+    for name, said in (("half.npz", "counts must be whole numbers, got float64"), ("none.npz", "there is no file none.npz")):
+        done = subprocess.run([PYTHON, "net.py", "--counts", name], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+                              check=False, env={"PATH": os.environ["PATH"]})
+        assert done.returncode == 2 and f"net.py: error: {said}" in done.stderr
 
 
 def test_a_difference_is_found_and_named() -> None:

@@ -80,6 +80,15 @@ def test_counts_are_those_by_hand_and_a_fit_passes_no_limit(seed: int, limits: L
     assert others == wanted(net, limits, found)
 
 
+def test_a_file_of_limits_that_is_wrong_is_named(tmp_path: Any) -> None:
+    file = tmp_path / "limits.toml"
+    for text, said in (("chips = 0", "chips must be a whole number of at least 1, or None, got 0"),
+                       ("neuron = 3", "there is no limit 'neuron', only"), ("chips =", "Invalid value")):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=f"limits.toml: {said}"):
+            LoihiLimits.read(file)
+
+
 def wanted(net: IntegerNetwork, limits: LoihiLimits, found: mapping.Mapping) -> set[str]:
     """The limits that no placing changes, and the number of cores, where they are passed."""
     into = {p.name: np.zeros(p.size, int) for p in net.populations}

@@ -106,6 +106,14 @@ def test_what_differs_is_said(folder: Path) -> None:
     snnsim("export", folder / "net.h5", folder / "net2.json", "--to", "loihi")
     with pytest.raises(ValueError, match=r"net2\.json holds the populations .*: it is an export of another network"):
         prove(folder / "net2.json", smaller, np.ones((10, 2, 12), "f"), tools=False)
+    assert "net2.json needs" not in snnsim("export", folder / "net.h5", folder / "net3.net")
+    assert "net3.py needs net3.json and net3.arrays.h5" in snnsim("export", folder / "net.h5", folder / "net3.py", "--bits", 6)
+    for given, wrong in ((("net3.json", "--to", "nir"), "a NIR file must not end in .json"),
+                         (("net3.nir", "--bits", 4), "--bits belongs to whole numbers, and net3.nir is NIR"),
+                         (("net3.json", "--allow-lossy"), "--allow-lossy belongs to NIR, and net3.json is in whole numbers"),
+                         (("net3.json", "--root", "x"), "--root belongs to --data")):
+        said = " ".join(snnsim("export", folder / "net.h5", folder / given[0], *given[1:], code=2).replace("│", "").split())
+        assert wrong in said
     assert "writes a file whose name ends in .json" in snnsim("export", folder / "net.h5", folder / "x.nir", "--to", "loihi",
                                                               code=2)
 

@@ -12,8 +12,13 @@ import pytest
 
 from snnsim import engine, hardware
 from snnsim.datasets import EventDataset
-from snnsim.maps import Dense
-from snnsim.network import Projection
+from snnsim.hardware import energy, integer, mapping
+from snnsim.hardware.energy import Range
+from snnsim.hardware.loihi import check, process
+from snnsim.hardware.loihi.check import LoihiReport
+from snnsim.maps import Dense, weighing
+from snnsim.network import Population, Projection
+from snnsim.neurons import LIF
 from snnsim.report import simulate, write_report
 from tests.test_plot import history, recording, report, small_network
 
@@ -90,6 +95,57 @@ def test_its_numbers_are_those_of_the_simulation(written, samples):
     done = simulate(small_network(), samples)
     assert f"<b>{done.accuracy:.1%}</b><span>{done.correct} of 12 samples right</span>" in written
     assert f"<b>{sum(done.synaptic.values()) / 12:,.0f}</b>" in written
+
+
+@pytest.fixture(scope="module")
+def loihi(samples: EventDataset, tmp_path_factory: pytest.TempPathFactory) -> LoihiReport:
+    path, network = tmp_path_factory.mktemp("loihi") / "net.json", small_network("soft")
+    model = integer.quantize(network)
+    process.write(model, path)
+    return check.check(path, model, network, samples, [int(x) for x in samples.labels])
+
+
+def test_an_export_in_whole_numbers_is_shown_with_what_it_costs(loihi, samples, tmp_path):
+    assert loihi.exact and loihi.samples == 12 and loihi.bits == 8 and 0 < loihi.quantised.share < 1 and not loihi.overflows
+    floats, whole = engine.run(small_network("soft"), [r.events for r in samples]), integer.run(loihi.model, [
+        r.events for r in samples])
+    assert loihi.before == np.mean(floats.prediction == samples.labels)
+    assert loihi.after == np.mean(whole.prediction == samples.labels)
+    assert [x.found for x in loihi.reread] == [int(s.sum()) for s in whole.spikes.values()]
+    assert loihi.cost.to_dict() == energy.estimate(loihi.model, [r.events for r in samples], loihi.placed).to_dict()
+    write_report(tmp_path / "r.html", network=small_network("soft"), samples=samples, loihi=loihi)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert Page(text).tags.count("img") == len(HEADINGS) - 1 and "Spikes that rounding keeps" in text
+    error = loihi.model.report["first->second"]["error"]
+    low, high = loihi.cost["Loihi 1"].total
+    for said in ("the file, read back, runs as what was exported", "net.json, run in", "process model of ours",
+                 f"{loihi.predictions_equal} of 12 predictions are the same", f"<td class=\"n\">{error:.2%}</td>",
+                 f"{Range(low / 1e6, high / 1e6)}", "nothing was measured on a chip",
+                 f"accuracy in whole numbers of 8 bits</span><b>{loihi.after:.1%}</b>",
+                 mapping.NO_PROMISE.replace("'", "&#39;")):
+        assert said in text
+
+
+def test_a_file_that_does_not_run_as_what_was_exported_is_not_hidden(loihi, samples, tmp_path):
+    process.write(integer.quantize(small_network("soft"), thresholds={"first": 1.5}), tmp_path / "net.json")
+    found = check.check(tmp_path / "net.json", loihi.model, small_network("soft"), samples)
+    assert not found.exact and found.before is None
+    write_report(tmp_path / "r.html", network=small_network("soft"), samples=samples, loihi=found)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Spikes differ: the file" in text and "of spikes</b>" in text and f"{found.reread[0].share:.4%}" in text
+    other = replace(small_network("soft"), populations=(*small_network().populations[:2], Population.of(
+        "second", (21,), LIF(), 10.0, np.float32), small_network().populations[3]), projections=(
+        small_network().projections[0], Projection("first", "second", (Dense(np.ones((21, 256), "f")),)),
+        Projection("second", "out", (Dense(np.ones((10, 21), "f")),))))
+    turned = replace(small_network("soft"), projections=tuple(
+        replace(q, maps=(*q.maps[:-1], weighing(q.maps[-1], -q.maps[-1].weight))) if q.target == "second" else q
+        for q in small_network("soft").projections))
+    for changed, said in ((small_network("hard"), "resets population 'first' soft, the network hard"),
+                          (turned, "has other weights in first->second than the network")):
+        with pytest.raises(ValueError, match=f"net.json {said}: it is an export of another network"):
+            check.check(tmp_path / "net.json", loihi.model, changed, samples)
+    with pytest.raises(ValueError, match=r"net.json holds the populations .*'second': \(20,\).*an export of another network"):
+        check.check(tmp_path / "net.json", loihi.model, other, samples)
 
 
 def test_a_difference_is_not_hidden(samples, tmp_path):

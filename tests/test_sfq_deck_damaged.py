@@ -45,7 +45,7 @@ def test_any_damage_is_read_or_refused(changes):
 
 
 @pytest.mark.slow
-@settings(max_examples=4000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, len(DECK) - 1), st.integers(0, 12), st.sampled_from(PIECES)), min_size=1, max_size=6))
 def test_much_more_damage_is_read_or_refused(changes):
     read_or_refused(damaged(changes))

@@ -11,14 +11,16 @@ import pytest
 from snnsim.hardware import sfq
 from snnsim.hardware.sfq import SFQLayer, SFQNetwork
 from snnsim.hardware.sfq.jitter import wilson
-from snnsim.hardware.sfq.xor import CASES, pulses, xor
+from snnsim.hardware.sfq.xor import CASES, xor, xor_pulses
 
 
 def net() -> tuple[SFQNetwork, Any]:
+    """Outputs that are alike in their weights, so that decisions are close."""
     rng = np.random.default_rng(0)
-    network = SFQNetwork((SFQLayer("a", rng.integers(-2, 3, (12, 16)), 3, 2),
-                          SFQLayer("b", rng.integers(-2, 3, (4, 12)), 2, 2)))
-    return network, rng.integers(0, 2, (15, 40, 16))
+    first = np.array([rng.permutation([2, 2, 1, 1, 1, 1, 1, 0, 0, 0, -1, -1, -1, -1, -2, -2]) for _ in range(12)])
+    second = np.array([rng.permutation([2, 2, 1, 1, 1, 0, 0, 0, -1, -1, -1, -1]) for _ in range(4)])
+    network = SFQNetwork((SFQLayer("a", first, 2, 2), SFQLayer("b", second, 2, 2)))
+    return network, (rng.random((15, 40, 16)) < rng.random((40, 16))).astype(np.uint8)
 
 
 def test_more_jitter_makes_more_errors() -> None:
@@ -34,6 +36,7 @@ def test_more_jitter_makes_more_errors() -> None:
         assert two.accuracy == pytest.approx(1.0 - two.wrong_share)
         assert two.decisions == 3 * 40 and two.spikes == 3 * 15 * 40 * 16
     assert rows[-1].bit_error > rows[3].bit_error > 0.0 and rows[-1].lost > rows[3].lost > 0
+    assert rows[-1].wrong > rows[2].wrong and rows[-1].late > 0
 
 
 def test_the_row_is_what_the_runs_say() -> None:
@@ -49,7 +52,7 @@ def test_the_row_is_what_the_runs_say() -> None:
 
 @pytest.mark.parametrize("name", "ABC")
 def test_the_margin_of_xor_is_where_errors_begin(name: str) -> None:
-    x = np.repeat(pulses(name, CASES)[:, None], 200, 1)
+    x = np.repeat(xor_pulses(name, CASES)[:, None], 200, 1)
     found = sfq.margin(xor(name), x, resolution=0.05)
     below, above = sfq.sweep(xor(name), x, [0.8 * found, 1.5 * found + 0.3])
     assert 0.2 < found < 3.0 and below.wrong_spikes == 0 and above.wrong_spikes > 0

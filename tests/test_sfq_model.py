@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from snnsim import engine
 from snnsim.hardware import sfq
 from snnsim.hardware.sfq import SFQLayer, SFQNetwork, of_network
-from snnsim.hardware.sfq.xor import CASES, NETS, pulses, xor
+from snnsim.hardware.sfq.xor import CASES, NETS, xor, xor_pulses
 from snnsim.maps import Dense, SumPool2d
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.network_file import load_network, save_network
@@ -76,7 +76,7 @@ def test_the_counter_trains_in_fused_loops_as_in_autograd(reset: Any) -> None:
     (lambda: SFQNetwork((SFQLayer("a", [[1, 1]]),), shape=(1, 1, 3)),
      r"shape must be \(N,\) or \(channels, height, width\) of the 2 inputs, got \(1, 1, 3\)"),
     (lambda: xor("D"), "name must be one of"),
-    (lambda: pulses("A", [[0, 2]]), r"x must be bits \[T, 2\], got"),
+    (lambda: xor_pulses("A", [[0, 2]]), r"x must be bits \[T, 2\], got"),
 ])
 def test_what_is_refused(make: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
@@ -155,10 +155,10 @@ def test_xor_in_whole_numbers_in_every_order_of_windows(name: str) -> None:
     network = xor(name)
     for order in itertools.permutations(CASES):
         x = np.array(order)
-        for y in (stepped(network, pulses(name, x))["y"], oracle.run(network.network(), pulses(name, x)).spikes["y"]):
+        for y in (stepped(network, xor_pulses(name, x))["y"], oracle.run(network.network(), xor_pulses(name, x)).spikes["y"]):
             np.testing.assert_array_equal(y[:, 0], x[:, 0] ^ x[:, 1])
     x = np.random.default_rng(0).integers(0, 2, (500, 2))
-    np.testing.assert_array_equal(stepped(network, pulses(name, x))["y"][:, 0], x[:, 0] ^ x[:, 1])
+    np.testing.assert_array_equal(stepped(network, xor_pulses(name, x))["y"][:, 0], x[:, 0] ^ x[:, 1])
 
 
 def test_it_says_what_it_is() -> None:

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from snnsim.datasets import make_events
 from snnsim.hardware import sfq
 from snnsim.hardware.sfq import Delays, Phase, Schedule, SFQLayer, SFQNetwork, asynchronous, slotted
+from snnsim.hardware.sfq.pulse_kernels import _normal
+from snnsim.hardware.sfq.pulses import ZIGGURAT
 from snnsim.hardware.sfq.schedule import depths, paths
-from snnsim.hardware.sfq.xor import CASES, NETS, pulses, xor
+from snnsim.hardware.sfq.xor import CASES, NETS, xor, xor_pulses
 from snnsim.network import TimeBase
 from tests.sfq_nets import random_net, simulated, stepped
 
@@ -93,7 +95,7 @@ def test_xor_pulse_by_pulse_in_every_order(name: str) -> None:
         schedule = slotted(network, order=layers)
         for windows in list(itertools.permutations(CASES))[::1 if name != "C" else 5]:
             x = np.array(windows)
-            found = sfq.run(network, pulses(name, x), schedule=schedule, threads=1)
+            found = sfq.run(network, xor_pulses(name, x), schedule=schedule, threads=1)
             np.testing.assert_array_equal(found.spikes["y"][:, 0, 0], x[:, 0] ^ x[:, 1])
             assert found.losses == 0
     rng, cases = np.random.default_rng(0), np.array(CASES)
@@ -103,12 +105,12 @@ def test_xor_pulse_by_pulse_in_every_order(name: str) -> None:
             n = np.size(p.start)
             start = rng.permutation(np.sort(rng.uniform(0.0, 40.0 - 13.0 * (n - 1), n)) + 13.0 * np.arange(n))
             phases.append(Phase(p.layer, start, 80.0))
-        found = sfq.run(network, pulses(name, cases), schedule=Schedule(phases), threads=1)
+        found = sfq.run(network, xor_pulses(name, cases), schedule=Schedule(phases), threads=1)
         np.testing.assert_array_equal(found.spikes["y"][:, 0, 0], cases[:, 0] ^ cases[:, 1])
 
 
 def test_xor_loses_its_decision_where_pulses_meet() -> None:
-    found = sfq.run(xor("A"), pulses("A", CASES), schedule=asynchronous(xor("A")))
+    found = sfq.run(xor("A"), xor_pulses("A", CASES), schedule=asynchronous(xor("A")))
     np.testing.assert_array_equal(found.spikes["y"].ravel(), [0, 1, 1, 1])
     assert found.lost["hidden"].tolist() == [[1, 1]] and found.lost["y"].tolist() == [[0]]
     assert found.first["hidden"][0, 0] == 3 * 21.1 + 13.1 and np.isnan(found.first["y"][0, 0])
@@ -135,6 +137,30 @@ def test_trees_that_are_not_padded() -> None:
     np.testing.assert_array_equal(paths(layer, Delays(1.0, 10.0, 100.0, balanced=False)),
                                   [[211, 201, 121 + 100 - 100], [11, 0, 21], [0, 0, 11]])
     np.testing.assert_array_equal(paths(layer, Delays(1.0, 10.0, 100.0)), [[221, 221, 221], [221, 0, 221], [0, 0, 221]])
+
+
+def test_many_pulses_at_once_are_sorted_as_a_simulation_takes_them() -> None:
+    """So many that the sort by insertion gives up."""
+    rng = np.random.default_rng(5)
+    network = SFQNetwork((SFQLayer("a", rng.integers(-9, 10, (3, 40)), 5, bits=9),), burst=2)
+    x, schedule = given_of(network, rng, 3), asynchronous(network, delays=EXACT)
+    expected, found = simulated(network, x, schedule, EXACT, 2.0, 3), sfq.run(network, x, schedule=schedule, delays=EXACT,
+                                                                            jitter=2.0, seed=3)
+    assert expected.lost["a"].min() > 500
+    for name in ("lost", "late", "first"):
+        np.testing.assert_array_equal(getattr(found, name)["a"][0], getattr(expected, name)["a"])
+    np.testing.assert_array_equal(found.spikes["a"][:, 0], expected.spikes["a"])
+
+
+def test_the_noise_is_gaussian() -> None:
+    """Moments and tails within five standard deviations of what 200,000 draws give."""
+    with np.errstate(over="ignore"):
+        z = np.sort([_normal(np.uint64(i) * np.uint64(0xD1342543DE82EF95), *ZIGGURAT) for i in range(200_000)])
+    n = len(z)
+    assert abs(z.mean()) < 5 / n**0.5 and abs(z.var() - 1.0) < 5 * (2 / n) ** 0.5
+    assert abs((z**4).mean() - 3.0) < 5 * (96 / n) ** 0.5
+    for at, share in ((-3.7, 1.078e-4), (-2.0, 0.0227501), (1.0, 0.8413447), (3.0, 0.9986501), (3.7, 0.9998922)):
+        assert abs(np.searchsorted(z, at) / n - share) < 5 * (share * (1 - share) / n) ** 0.5
 
 
 def test_jitter_is_a_function_of_its_seed() -> None:

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 import snnsim.nn as nn
 from snnsim import engine
+from snnsim.cli.training import train_seed
 from snnsim.datasets import load
 from snnsim.hardware import sfq
 from snnsim.lowering import lower
@@ -66,11 +67,16 @@ def test_weights_and_thresholds_are_whole_and_learn_through_their_rounding() -> 
     raw = first.parametrizations.weight.original
     assert set(first.weight.detach().unique().tolist()) == {-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0}
     (g,) = torch.autograd.grad(first.weight.sum(), raw)
-    assert torch.equal(g, torch.full_like(g, 3.5 * 12**0.5) * ((raw * 3.5 * 12**0.5).abs() <= 3.0))
+    assert torch.equal(g, torch.full_like(g, 3.0 * 12**0.5))
     out, _ = net(torch.rand(10, 4, 12).round())
     cross_entropy(out.mean(0), torch.arange(4)).backward()
     for p in net.parameters():
         assert p.grad is not None and bool(p.grad.any()) and bool(p.grad.isfinite().all())
+    with torch.no_grad():
+        raw[0], raw[1] = 1.0, -1.0
+    first.after_step()
+    assert first.weight[:2].detach().tolist() == [[3.0] * 12, [-3.0] * 12]
+    assert float(raw.detach().abs().max()) == pytest.approx(12**-0.5)
     for raw_theta, theta in ((-9.0, 1.0), (0.1, 7.0), (9.0, 31.0)):
         with torch.no_grad():
             neuron.get_parameter("raw_theta").fill_(raw_theta)
@@ -144,6 +150,23 @@ def test_a_recipe_builds_a_net_of_pulses(recipe: str) -> None:
     network = sfq.of_network(lower(net))
     assert (network.inputs, network.layers[0].size, network.layers[1].size) == (64, 32, 10)
     assert network.time.clip and network.burst == 1 and network.classes == train.classes
+
+
+def test_a_run_is_read_as_pulses_with_its_samples(tmp_path: Any) -> None:
+    plan = load_recipe("sfq/digits")
+    train, test = load(plan.data.name, **plan.data.options)
+    done = train_seed(plan, 0, tmp_path, (train[:60], test[:40]), epochs=1, progress=False)
+    network, samples = sfq.of_run(tmp_path)
+    assert samples.sensor == test.sensor and len(samples) == len(test)
+    run = sfq.run(network, [r.events for r in samples[:40]])
+    np.testing.assert_array_equal(run.prediction, done.evaluation.predictions)
+    assert run.losses == run.cut == 0
+    (tmp_path / "training.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"training.json is not a training.json of snnsim, or it is damaged: KeyError"):
+        sfq.of_run(tmp_path)
+    (tmp_path / "training.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*training.json: `snnsim train` writes it into the folder"):
+        sfq.of_run(tmp_path)
 
 
 @pytest.mark.slow

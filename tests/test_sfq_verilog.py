@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,16 +11,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from snnsim.hardware.sfq import SFQLayer, SFQNetwork
+from snnsim import load_network, save_network
+from snnsim.cli.app import app
+from snnsim.hardware.sfq import SFQLayer, SFQNetwork, export, of_network
 from snnsim.hardware.sfq.bench import bench as bench_of
 from snnsim.hardware.sfq.build import build
+from snnsim.hardware.sfq.export import read
 from snnsim.hardware.sfq.library import load
 from snnsim.hardware.sfq.phases import phases
 from snnsim.hardware.sfq.stepper import pulses_of, step
 from snnsim.hardware.sfq.structural import cells, clears, structural
 from snnsim.hardware.sfq.verilog import table
+from snnsim.interop import prove
 from snnsim.interop.iverilog_tool import run_iverilog
+from snnsim.network import TimeBase
 from tests.oracle import run as oracle
 from tests.sfq_cell_nets import random_counts, random_net
 
@@ -144,3 +152,97 @@ def test_a_name_that_is_no_identifier(name: str) -> None:
     net = SFQNetwork([SFQLayer("a", [[1]])])
     with pytest.raises(ValueError, match="name must be letters, digits and _, at most 64, not first a digit"):
         table(net, phases(net), name)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of floats, as it is trained, in a file."""
+    folder = tmp_path_factory.mktemp("sfq")
+    rng = np.random.default_rng(7)
+    net = SFQNetwork([SFQLayer("hidden", rng.integers(-2, 3, (6, 12)), 2, 2), SFQLayer("out", rng.integers(-1, 2, (3, 6)), 1)],
+                     TimeBase(steps=12), classes=("a", "b", "c"))
+    save_network(net.network(), folder / "net.h5")
+    return folder
+
+
+def snnsim(*arguments: Any, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@needs_iverilog
+@pytest.mark.parametrize("form", ["table", "cells"])
+def test_what_is_exported_is_verified(exported: Path, form: str) -> None:
+    name = f"as_{form}"
+    artefact = exported / f"{name}.json"
+    said = snnsim("export", exported / "net.h5", artefact, "--to", "sfq", "--level", "cells", "--form", form)
+    assert "junctions" in said and f"{name}_tb.v" in said and "assumed: " in said
+    assert {p.name for p in exported.iterdir()} >= {f"{name}.v", f"{name}_tb.v", "cells.v", f"{name}.json"}
+    found = json.loads(snnsim("verify", artefact, "--against", exported / "net.h5", "--limit", 3, "--json"))
+    assert found["exact"] and found["kind"] == "sfq" and found["predictions_equal"] == found["samples"]
+    runs = {r["tool"]: r["report"] for r in found["runs"]}
+    assert runs["iverilog"]["exact"] and [x["name"] for x in runs["iverilog"]["layers"]] == ["hidden", "out"]
+    assert runs["iverilog"]["layers"] == runs["snnsim, whole numbers"]["layers"]
+    # the testbench that was written runs by itself
+    texts = [(exported / n).read_text(encoding="ascii") for n in ("cells.v", f"{name}.v", f"{name}_tb.v")]
+    assert run_iverilog(texts, [f"{name}_tb"]).exact
+    told = read(artefact)
+    assert told.form == form and np.array_equal(told.network.layers[0].weight, of_network(
+        load_network(exported / "net.h5")).layers[0].weight)
+
+
+@needs_iverilog
+def test_verilog_that_was_changed_is_found(exported: Path) -> None:
+    artefact = exported / "bad.json"
+    snnsim("export", exported / "net.h5", artefact, "--to", "sfq", "--form", "table")
+    text = (exported / "bad.v").read_text(encoding="ascii")
+    (exported / "bad.v").write_text(text.replace("h >= theta[j]", "h > theta[j]").replace("h < theta[j]", "h <= theta[j]"))
+    said = snnsim("verify", artefact, "--against", exported / "net.h5", "--limit", 2, code=1)
+    assert "NOT equal" in said
+    (exported / "bad.v").unlink()
+    said = snnsim("verify", artefact, "--against", exported / "net.h5", "--limit", 2)
+    assert "iverilog: not run; there is no file" in said.replace("\n", "")
+
+
+def test_what_export_refuses(exported: Path) -> None:
+    net = of_network(load_network(exported / "net.h5"))
+    with pytest.raises(ValueError, match="level must be 'cells', got 'junctions': the level of junctions is not written yet"):
+        export(net, exported / "x.json", level="junctions")
+    with pytest.raises(ValueError, match=r"path must end in \.json, got 'x\.v'"):
+        export(net, exported / "x.v")
+    with pytest.raises(ValueError, match="form must be 'table' or 'cells', got 'deck'"):
+        export(net, exported / "x.json", form="deck")  # type: ignore[arg-type]
+    assert not (exported / "x.v").exists() and not (exported / "x.json").exists()
+    said = snnsim("export", exported / "net.h5", exported / "x.v", "--to", "sfq", code=2)
+    assert "writes a file whose name ends in .json" in said
+    for name, said in (("table", "name must be no word of Verilog, nor begin with sfq_, got 'table'"),
+                       ("cells", r"path must not be cells\.json: cells\.v is the file of the cells")):
+        with pytest.raises(ValueError, match=said):
+            export(net, exported / f"{name}.json")
+    export(net, exported / "ok.json", form="table")
+    with pytest.raises(ValueError, match="it is an export of another network"):
+        prove(exported / "ok.json", SFQNetwork([SFQLayer("hidden", [[1]])]).network(), np.zeros((2, 1, 1), np.float32))
+
+
+@pytest.mark.parametrize(("key", "value", "said"), [
+    ("form", "deck", "form must be 'table' or 'cells', got 'deck'"), ("burst", 0, "burst must"), ("layers", [], "at least one"),
+    ("layers", 3, "layers must be a list, got 3"), ("schedule", {}, "spacing is missing"), ("time", {"x": 1}, "unexpected"),
+    ("schema", 9, "has the schema 9, this version reads 1"), ("format", "x", "is no description of SFQ cells")])
+def test_a_damaged_description(exported: Path, key: str, value: Any, said: str) -> None:
+    path = exported / "damaged.json"
+    export(of_network(load_network(exported / "net.h5")), path, form="table")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**told, key: value}), encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(said)) as e:
+        read(path)
+    assert str(path) in str(e.value)
+
+
+@pytest.mark.slow
+@needs_iverilog
+def test_thirty_thousand_synapses_compile_in_five_seconds() -> None:
+    from benchmarks.sfq_verilog import row
+
+    found = row((128, 256, 10))
+    assert found["synapses"] > 28_000 and found["compile, s"] < 5

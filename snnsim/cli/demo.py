@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from snnsim.cli.training import Trained
     from snnsim.datasets import EventDataset
     from snnsim.hardware import MatchReport
+    from snnsim.hardware.loihi.check import LoihiReport
     from snnsim.hardware.nir import ExportReport
     from snnsim.report import Simulation
 
 RECIPE = "digits"
+FITTED = 20  # training samples that scales and thresholds of the whole numbers are fitted to
 
 
 def demo(
@@ -25,7 +27,7 @@ def demo(
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="In place of the recipe's.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the weights, the sample order and the split.")] = 0,
 ) -> None:
-    """Train, simulate event by event, export, verify, and write a report you can open: in about three minutes.
+    """Train, simulate event by event, export, verify, and write a report you can open: in about two minutes.
 
     The data is scikit-learn's handwritten digits seen by a simulated event camera; nothing is downloaded.
 
@@ -40,22 +42,30 @@ def demo(
     trained = _train(out, (train, test), seed, epochs)
     done = _simulate(trained, test)
     exported, match = _export(trained, test, out / "network.nir")
+    loihi = _loihi(trained, (train, test), out / "network.json")
     report = out / "report.html"
-    say("7. Report, with everything to look at.")
-    _report(report, trained, (train, test), done, exported, match, _commands(out, seed, epochs))
+    say("9. Report, with everything to look at.")
+    _report(report, trained, (train, test), done, (exported, match, loihi), _commands(out, seed, epochs))
     same = int((done.predictions == trained.evaluation.predictions).sum())
     say()
     table(("in short", ">"), [
         ("held-out accuracy", f"{done.accuracy:.1%}"),
         ("predictions equal to the trained net's", f"{same:,} of {len(test):,}"),
-        ("spikes equal after the export", "all" if match.exact else f"{match.share:.4%}"),
+        ("spikes equal after the export to NIR", "all" if match.exact else f"{match.share:.4%}"),
+        ("held-out accuracy in whole numbers, for Loihi", f"{loihi.after:.1%}"),
+        ("predictions as in floats, spikes as in floats", f"{loihi.predictions_equal:,} of {loihi.samples:,}, "
+                                                          f"{loihi.quantised.share:.1%}"),
+        ("spikes equal after the export to Loihi", "all" if loihi.exact else "NOT all"),
+        ("cores of a Loihi 2, by what is public of it", f"{len(loihi.placed.cores)}" + ("" if loihi.placed.fits else
+                                                                                       ", which does not fit")),
+        ("energy a sample on a Loihi 1, an estimate", f"{_microjoules(loihi)} uJ"),
         *[(f"spikes of {name} a sample", f"{n.mean():,.0f}") for name, n in done.counts.items()],
         ("synaptic events a sample", f"{sum(done.synaptic.values()) / len(done):,.0f}"),
         ("time a sample", f"{done.milliseconds:.1f} ms"),
         ("the whole job", f"{time.monotonic() - began:.0f} s")])
     say()
     say(f"Open {report.resolve()} in a browser.", "bold")
-    if not match.exact:
+    if not (match.exact and loihi.exact):
         raise typer.Exit(1)
 
 
@@ -111,26 +121,58 @@ def _export(trained: Trained, test: EventDataset, artefact: Path) -> tuple[Expor
     return exported, match
 
 
+def _loihi(trained: Trained, data: tuple[EventDataset, EventDataset], artefact: Path) -> LoihiReport:
+    from snnsim.cli.samples import spread
+    from snnsim.hardware import integer
+    from snnsim.hardware.loihi import check, process
+
+    train, test = data
+    say(f"7. Export for Loihi, which computes in whole numbers: weights of 8 bits, scales fitted to {FITTED} training samples.")
+    model = integer.calibrate(trained.network, [train[i].events for i in spread(train.labels, FITTED)])
+    process.write(model, artefact)
+    errors = [model.report[q.name]["error"] for q in model.projections]
+    say(f"   {artefact} and its arrays beside it; weights are off by {min(errors):.1%} to {max(errors):.1%}", "dim")
+    say("8. Verification. The file is read back and run beside what was exported, and beside the network in floats.")
+    found = check.check(artefact, model, trained.network, test, [int(x) for x in test.labels])
+    said = f"{sum(x.equal for x in found.reread):,} spikes equal, {'not one differs' if found.exact else 'others differ'}"
+    say(f"   {said}", "green" if found.exact else "red")
+    say(f"   of the spikes in floats {found.quantised.share:.1%} are equal, the others rounding has moved; {found.after:.1%} "
+        f"of the digits are right, {found.before:.1%} in floats", "dim")
+    return found
+
+
+def _microjoules(loihi: LoihiReport) -> str:
+    low, high = loihi.cost["Loihi 1"].total
+    return f"{low / 1e6:,.0f} .. {high / 1e6:,.0f}"
+
+
 def _commands(out: Path, seed: int, epochs: int | None) -> list[str]:
     options = (f" --epochs {epochs}" if epochs else "") + (f" --seed {seed}" if seed else "")
     folder = Path("runs") / RECIPE / f"seed-{seed}"
     return [f"snnsim demo --out {out}{options}", "", "# or step by step", f"snnsim train {RECIPE}{options}",
             f"snnsim run {folder / 'network.h5'} --data digits-events",
             f"snnsim export {folder / 'network.h5'} network.nir --to nir --allow-lossy",
-            f"snnsim verify network.nir --against {folder / 'network.h5'} --data digits-events --limit 360"]
+            f"snnsim verify network.nir --against {folder / 'network.h5'} --data digits-events --limit 360",
+            f"snnsim export {folder / 'network.h5'} network.json --to loihi --data digits-events --limit {FITTED}",
+            f"snnsim verify network.json --against {folder / 'network.h5'} --data digits-events --limit 360 --no-tools",
+            f"snnsim map {folder / 'network.h5'} --data digits-events", "", "# the same file in Lava (make peers-lava)",
+            f"snnsim verify network.json --against {folder / 'network.h5'} --data digits-events --limit 4 \\",
+            "    --lava .venv-peers/lava/bin/python"]
 
 
 def _report(path: Path, trained: Trained, data: tuple[EventDataset, EventDataset], done: Simulation,
-            exported: ExportReport, match: MatchReport, commands: list[str]) -> None:
+            exports: tuple[ExportReport, MatchReport, LoihiReport], commands: list[str]) -> None:
     from snnsim.report import write_report
 
     train, test = data
+    exported, match, loihi = exports
     neurons = sum(p.size for p in trained.network.populations[1:])
     summary = (f"A simulated event camera looked at {len(train) + len(test):,} handwritten digits. A spiking net of "
                f"{neurons:,} neurons learned on {len(train):,} of the recordings by surrogate gradients, then ran event by "
-               f"event on the {len(test):,} others, which it had never seen, and was exported to NIR. The export was read "
-               "back and compared with the net, spike by spike.")
+               f"event on the {len(test):,} others, which it had never seen, and was exported to NIR and, in whole numbers, "
+               "for Loihi. Both files were read back, run, and compared with the net, spike by spike.")
     facts = [("training", f"recipe {RECIPE}, seed {trained.seed}, {len(trained.history.epochs)} epochs, "
                           f"{trained.seconds:.0f} s")]
     write_report(path, network=trained.network, samples=test, simulation=done, history=trained.history, match=match,
-                 export=exported, title="Handwritten digits, as spikes", summary=summary, commands=commands, facts=facts)
+                 export=exported, loihi=loihi, title="Handwritten digits, as spikes", summary=summary, commands=commands,
+                 facts=facts)

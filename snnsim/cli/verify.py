@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +21,8 @@ def verify(
     option: Options = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Only so many samples; the classes take turns.")] = 100,
     tools: Annotated[bool, typer.Option("--tools/--no-tools", help="Run it in all other tools that are installed.")] = True,
-    lava: Annotated[Path, typer.Option("--lava", help="The Python in which Lava is installed, such as that of "
-                                                      "`make peers-lava`.")] = Path(sys.executable),
+    lava: Annotated[Path | None, typer.Option("--lava", help="The Python in which Lava is installed: that of `make "
+                                                             "peers-lava`, or else this one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")] = None,
 ) -> None:
@@ -38,12 +37,13 @@ def verify(
     if (root is not None or option) and data is None:
         raise typer.BadParameter(f"{'--root' if root is not None else '--option'} belongs to --data: give both, or none")
     from snnsim.interop import prove
+    from snnsim.interop.lava_tools import interpreter
     from snnsim.network_file import load_network
 
     net = load_network(against)
     samples = _random(net) if data is None else of_set(data, root, limit, option)
     labels = None if data is None else [s.label for s in samples]
-    proof = prove(artefact, net, samples, labels, tools=tools, lava=lava)
+    proof = prove(artefact, net, samples, labels, tools=tools, lava=lava or interpreter())
     if html is not None:
         from snnsim.report.proof import write_proof
         write_proof(html, proof, "random events" if data is None else data)
@@ -69,7 +69,8 @@ def _print(proof: Any, inputs: str) -> None:
         _layers(proof.quantised.layers, f"{title}: the network in floats, and in whole numbers here")
     for run in proof.runs:
         if run.report is None:
-            say(f"{run.tool}: not run; {run.why}", "yellow")
+            hint = "; then name its Python with --lava" if run.tool == "lava" and run.why.startswith("not installed") else ""
+            say(f"{run.tool}: not run; {run.why}{hint}", "yellow")
             continue
         _layers(run.report.layers, f"{title}, run in {run.tool}",
                 "in our executor" if proof.quantised is not None else "spikes of the network")

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from snnsim.hardware.integer.execute import IntegerResult, run
 from snnsim.hardware.integer.model import IntegerNetwork, IntegerProjection
 from snnsim.hardware.mapping import LoihiLimits, Mapping, place
+from snnsim.hardware.mapping.preflight import counted
 from snnsim.hardware.mapping.use import Counter
 from snnsim.maps import Conv2d, Sparse
 
@@ -51,7 +52,12 @@ class Range(NamedTuple):
         return Range(self.low + other.low, self.high + other.high)
 
     def __str__(self) -> str:
-        return f"{self.low:.3g}" if self.low == self.high else f"{self.low:.3g} .. {self.high:.3g}"
+        return _written(self.low) if self.low == self.high else f"{_written(self.low)} .. {_written(self.high)}"
+
+
+def _written(x: float) -> str:
+    """Three digits that count, and no powers of ten."""
+    return f"{x:.3g}" if abs(x) < 999.5 else f"{float(f'{x:.3g}'):,.0f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +241,7 @@ def _loihi(model: IntegerNetwork, activity: Activity, events: Sequence[float], m
         "dynamic energy of operations alone: no leakage, no host, no input and output of the chip",
         "synapses: from 24.0 (convolution) or 33.6 (list) to 35.5 pJ (rows) an event; spikes: 69.3 pJ each",
         "neurons: 51.2 pJ a neuron and step, and 21.6 more where it is updated: from none of them to all",
-        f"messages: 111 pJ a spike and core that it goes to ({len(mapping.cores)} cores), those of the input from 0",
+        f"messages: 111 pJ a spike and core that it goes to ({counted(len(mapping.cores), 'core')}), those of the input from 0",
         f"hops: from none to {HOPS} of 4.2 pJ, across the chip"))
 
 
@@ -267,6 +273,6 @@ def _time(model: IntegerNetwork, activity: Activity, mapping: Mapping) -> tuple[
     tiles = math.ceil(len(mapping.cores) / TILE)
     sync = max(us for needed, us in SYNC if tiles >= needed) if tiles else 0.0
     return Range((activity.steps * sync * 1e3 + busiest) / 1e6, (activity.steps * SYNC[-1][1] * 1e3 + total) / 1e6), (
-        f"a step ends with a synchronisation of {sync} ({tiles} tiles) to {SYNC[-1][1]} us; the network's own step of "
-        f"{model.time.dt:g} ms is longer where events come in real time",
+        f"a step ends with a synchronisation of {sync} ({counted(tiles, 'tile')}) to {SYNC[-1][1]} us; the network's own "
+        f"step of {model.time.dt:g} ms is longer where events come in real time",
         "from the busiest stage of the busiest core to all operations of all cores one after another")

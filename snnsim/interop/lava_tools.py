@@ -79,6 +79,13 @@ class LavaReport:
         return "\n".join(lines)
 
 
+def interpreter() -> Path | str:
+    """That of the venv that `make peers-lava` makes, or this one."""
+    folder = Path(__file__).resolve().parents[2] / ".venv-peers" / "lava"
+    found = [p for p in (folder / "bin" / "python", folder / "Scripts" / "python.exe") if p.exists()]
+    return found[0] if found else sys.executable
+
+
 def run_lava(jobs: Sequence[Job], *, python: str | os.PathLike[str] = sys.executable, timeout: float = 300.0) -> list[States]:
     """Run descriptions (`loihi.process`, `loihi.script`) and .net files in Lava, many side by side, in one process.
 

@@ -15,30 +15,20 @@ from numpy.typing import NDArray
 from snnsim import engine
 from snnsim.engine.inputs import rows_of
 from snnsim.hardware import MatchReport, integer, nir
-from snnsim.hardware.integer import IntegerNetwork
-from snnsim.hardware.integer.latency import latencies
-from snnsim.hardware.loihi import netx, process
-from snnsim.hardware.verify import LayerMatch, compare, compared, events_of
+from snnsim.hardware.loihi import check
+from snnsim.hardware.loihi.check import Quantised
+from snnsim.hardware.sfq.analog.export import is_junctions
+from snnsim.hardware.sfq.export import is_description
+from snnsim.hardware.verify import compared, events_of
+from snnsim.interop.junctions_proof import prove_junctions
 from snnsim.interop.lava_tools import LavaReport, verify_lava
 from snnsim.interop.nir_tools import READ_BY, beside
+from snnsim.interop.sfq_proof import prove_sfq
 from snnsim.network import Network
 
 Array = NDArray[Any]
 Report = MatchReport | LavaReport
 LOIHI = (".net", ".json", ".py")
-
-
-@dataclass(frozen=True)
-class Quantised:
-    """The executor's run of the artefact beside the network of floats that it was made of: spikes by population, shifted by the
-    steps that hardware is late. They differ by what quantising costs; nothing is wrong with the artefact where they do."""
-
-    layers: tuple[LayerMatch, ...]
-    exact: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        layers = [{**asdict(x), "missing": x.missing, "extra": x.extra, "share": x.share} for x in self.layers]
-        return {"layers": layers, "exact": self.exact}
 
 
 @dataclass(frozen=True)
@@ -57,7 +47,7 @@ class Proof:
     no labels are known."""
 
     artefact: str
-    kind: Literal["nir", "loihi"]
+    kind: Literal["nir", "loihi", "sfq"]
     samples: int
     runs: tuple[Run, ...]
     predictions_equal: int
@@ -82,13 +72,18 @@ def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: 
           tools: bool = True, lava: str | os.PathLike[str] = sys.executable) -> Proof:
     """Read the artefact again, run it in snnsim and, with `tools`, in every tool that is installed and reads it.
 
-    path: what an export wrote: NIR, or for Loihi lava-dl's .net, the description of processes (.json), or Lava's script (.py).
+    path: what an export wrote: NIR, or for Loihi lava-dl's .net, the description of processes (.json), or Lava's script (.py);
+    or the description of SFQ cells or junctions (.json).
     network: what it was made of. samples: those of `hardware.verify`. labels: their classes, for the accuracies. lava: the
     Python in which Lava is installed.
 
     Errors: those of the reader, which name the file; ValueError when the artefact is of another network.
     """
     events = events_of(samples)
+    if is_junctions(path):
+        return prove_junctions(path, network, counts_of(network, events), labels, tools)
+    if is_description(path):
+        return prove_sfq(path, network, counts_of(network, events), labels, tools)
     if Path(path).suffix in LOIHI:
         return _loihi(path, network, events, labels, tools, lava)
     report, ours, theirs = compared(path, network, events)
@@ -107,30 +102,16 @@ def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: 
 
 def _loihi(path: str | os.PathLike[str], network: Network, events: Any, labels: Sequence[int] | None, tools: bool,
            lava: str | os.PathLike[str]) -> Proof:
-    model = read_loihi(path)
-    shapes = {p.name: p.shape for p in network.populations}
-    held = {p.name: p.shape for p in model.populations}
-    if shapes != held:
-        raise ValueError(f"{path} holds the populations {held}, the network has {shapes}: it is an export of another network")
+    model = check.read(path)
+    check.same_network(path, model, network)
     counts = counts_of(network, events).astype(np.int64)
     ours, theirs = integer.run(model, counts), engine.run(network, events)
-    late, steps = latencies(network), len(counts)
-    expected = {n: theirs.spikes[n].dense() for n in ours.spikes}
-    layers = compare(expected, {n: s[late[n]: late[n] + steps] for n, s in ours.spikes.items()})
-    quantised = Quantised(layers, all(x.missing == x.extra == 0 for x in layers))
     runs = [_run("lava", lambda: verify_lava([(path, counts)], python=lava)[0])] if tools else []
     equal = int(np.sum(np.atleast_1d(ours.prediction) == np.atleast_1d(theirs.prediction)))
     whole = [n for n, o in ours.overflows.items() if any(o.values())]
     notes = (*model.notes, *(f"population {n!r}: sums, currents or membranes left their bits" for n in whole))
     return Proof(os.fspath(path), "loihi", counts.shape[1], tuple(runs), equal, _accuracy(theirs.prediction, labels),
-                 _accuracy(ours.prediction, labels), quantised, notes)
-
-
-def read_loihi(path: str | os.PathLike[str]) -> IntegerNetwork:
-    """The integer network in a .net file, a description of processes, or beside a script. Errors: those of the readers."""
-    if Path(path).suffix == ".net":
-        return netx.read(path)
-    return process.read(Path(path).with_suffix(".json"))
+                 _accuracy(ours.prediction, labels), check.quantised(network, theirs, ours), notes)
 
 
 def _run(tool: str, verified: Callable[[], Report]) -> Run:

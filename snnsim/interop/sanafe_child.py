@@ -50,18 +50,19 @@ def network(net: Any, cores: list[Any], about: dict[str, Any], arrays: dict[str,
         neuron.set_attributes(soma_hw_name=f"loihi_inputs[{k % INPUTS}]",
                               model_attributes={"spikes": [bool(c) for c in counts[:, k]]})
         neuron.map_to_core(cores[len(cores) - 1 - k // INPUTS])
-    for p in about["populations"]:
+    for i, p in enumerate(about["populations"]):
         group = groups[p["name"]] = net.create_neuron_group(
             p["name"], p["size"], log_spikes=True, soma_hw_name="loihi_lif", default_synapse_hw_name="loihi_dense_synapse",
             default_dendrite_hw_name="loihi_dendrites",
-            model_attributes={"threshold": p["threshold"], "leak_decay": p["leak"], "reset_mode": p["reset"],
-                              "force_update": True})
-        for neuron, core in zip(group.neurons, p["cores"], strict=True):
+            model_attributes={"reset_mode": p["reset"], "force_update": True})
+        each = zip(group.neurons, p["cores"], *(arrays[f"{name}{i}"].tolist() for name in ("threshold", "leak", "bias")),
+                   strict=True)
+        for neuron, core, threshold, leak, bias in each:
+            neuron.set_attributes(model_attributes={"threshold": threshold, "leak_decay": leak, "bias": bias})
             neuron.map_to_core(cores[core])
     for i, q in enumerate(about["projections"]):
-        weight = arrays[f"weight{i}"]
-        pairs = [(int(s), int(t)) for t, s in zip(*weight.nonzero(), strict=True)]
-        groups[q["source"]].connect_neurons_sparse(groups[q["target"]], {"w": [float(weight[t, s]) for s, t in pairs]}, pairs)
+        pairs = list(zip(arrays[f"source{i}"].tolist(), arrays[f"target{i}"].tolist(), strict=True))
+        groups[q["source"]].connect_neurons_sparse(groups[q["target"]], {"w": arrays[f"weight{i}"].tolist()}, pairs)
     return net
 
 

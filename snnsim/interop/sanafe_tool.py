@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.hardware.integer import IntegerNetwork, IntegerPopulation
+from snnsim.hardware.integer import IntegerNetwork, IntegerPopulation, IntegerProjection, run
 from snnsim.hardware.mapping import LoihiLimits, Mapping, place
 from snnsim.interop.child import run_child, whole_counts
-from snnsim.maps import Dense
 
 INSTALL = "make peers-sanafe, or pip install sanafe==2.2.9 for the interpreter that is given"
 ENERGIES = ("synapse", "dendrite", "soma", "network", "total")
 UNREACHED = 2.0**40  # above all that a v of 24 bits can be
-LEAKS = {0: 1.0, 2048: 0.5, 4096: 0.0}
+LARGEST = 200_000  # synapses of a projection: some seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +50,23 @@ def run_sanafe(model: IntegerNetwork, counts: ArrayLike, mapping: Mapping | None
     by default `place` under the limits of Loihi 1; the input lies on the chip's last cores. python: one that has sanafe; by
     default that of `interpreter`. timeout: s.
 
-    Its neuron is v = v leak + sum of what fired a step ago, in floats, and fires above the threshold. That is ours where
-    nothing is rounded: maps are dense with delay 1, u has no memory, there is no bias, and dv is 0, 4096, or 2048 as long as v
-    can be halved. Errors: ValueError that names what is not so; ImportError that says how to install it; RuntimeError with
-    SANA-FE's own last words; TimeoutError.
+    Its neuron is v = trunc(v leak) + bias + sum of what fired a step ago, in 64ths, and fires above the threshold. That is ours
+    without a memory of the current, for any leak, bias and threshold of each neuron, as long as v stays within its bits. A map
+    of any kind is unrolled into its synapses, each with a delay of 1. Errors: ValueError that names what is not so;
+    OverflowError where v leaves its bits; ImportError that says how to install it; RuntimeError with SANA-FE's own last words;
+    TimeoutError.
     """
     mapping = mapping or place(model, LoihiLimits.loihi1())
     given = _samples(model, counts)
-    arrays = {"counts": given, **{f"weight{i}": _weights(q) for i, q in enumerate(model.projections)}}
+    populations = [_described(p, mapping) for p in model.populations[1:]]
+    arrays: dict[str, NDArray[Any]] = {"counts": given}
+    for i, q in enumerate(model.projections):
+        arrays.update({f"{name}{i}": a for name, a in _synapses(model, q).items()})
+    for i, p in enumerate(model.populations[1:]):
+        arrays.update({f"{name}{i}": a for name, a in _parameters(p).items()})
+    run(model, np.asarray(counts), overflow="raise", spikes=False)
     about = {"input": model.populations[0].name, "energies": ENERGIES,
-             "populations": [_described(p, mapping) for p in model.populations[1:]],
+             "populations": populations,
              "projections": [{"source": q.source, "target": q.target} for q in model.projections]}
     with tempfile.TemporaryDirectory(prefix="snnsim-") as folder:
         ask, answer = os.path.join(folder, "in.npz"), os.path.join(folder, "out.npz")
@@ -80,19 +86,32 @@ def _samples(model: IntegerNetwork, counts: ArrayLike) -> NDArray[np.uint8]:
     return np.concatenate([flat, np.zeros((model.latency, *flat.shape[1:]), np.uint8)])
 
 
-def _weights(q: Any) -> NDArray[np.float64]:
-    """What a spike adds to v."""
-    if not isinstance(q.map, Dense) or q.delay != 1 or q.exponent < 0:
-        raise ValueError(f"projection {q.name}: SANA-FE is given dense maps of delay 1 with no negative exponent, got "
-                         f"{q.map!r} of delay {q.delay} and exponent {q.exponent}")
-    return np.asarray(q.mantissas * 64.0 * 2.0**q.exponent)
+def _synapses(model: IntegerNetwork, q: IntegerProjection) -> dict[str, NDArray[Any]]:
+    """Each with its ends, and what a spike adds to v, in 64ths."""
+    indptr, post, mantissa, delay = q.synapses(model.population(q.source).shape)
+    if np.any(delay != 1):
+        raise ValueError(f"projection {q.name}: SANA-FE is given delays of 1 step, got {int(delay.max())}")
+    if len(post) > LARGEST:
+        raise ValueError(f"projection {q.name}: SANA-FE is given at most {LARGEST:,} synapses, which are connected one by one, "
+                         f"got {len(post):,}")
+    weight = mantissa * 2.0**q.exponent
+    if np.any(weight != np.rint(weight)):
+        raise ValueError(f"projection {q.name}: SANA-FE rounds no sum, so with exponent {q.exponent} all mantissas must be "
+                         f"multiples of {2**-q.exponent}")
+    return {"source": np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)), "target": post, "weight": weight}
 
 
 def _described(p: IntegerPopulation, mapping: Mapping) -> dict[str, Any]:
-    leak = LEAKS.get(int(p.dv.flat[0])) if np.ptp(p.dv) == 0 else None
-    if leak is None or np.any(p.du != 4095) or np.any(p.bias != 0) or np.any(p.start != 0) or np.size(p.vth) != 1:
-        known = ", ".join(map(str, LEAKS))
-        raise ValueError(f"population {p.name!r}: SANA-FE computes as we do for du of 4095, dv of {known}, "
-                         "one threshold, no bias and a start at 0")
-    return {"name": p.name, "size": p.size, "threshold": UNREACHED if p.reset == "none" else 64.0 * float(p.vth),
-            "reset": "none" if p.reset == "none" else p.reset, "leak": leak, "cores": mapping.core_of(p.name).tolist()}
+    if np.any(p.du != 4095):
+        raise ValueError(f"population {p.name!r}: SANA-FE's current has no memory in whole numbers: it computes as we do for "
+                         f"du of 4095, got {int(np.min(p.du))}")
+    if np.any(p.start != 0):
+        raise ValueError(f"population {p.name!r} starts at {int(np.abs(p.start).max())}, SANA-FE's neurons at 0")
+    return {"name": p.name, "size": p.size, "reset": p.reset, "cores": mapping.core_of(p.name).tolist()}
+
+
+def _parameters(p: IntegerPopulation) -> dict[str, NDArray[np.float64]]:
+    """Of each neuron. v is in 64ths, to which SANA-FE cuts what leaks."""
+    each = {"leak": 1.0 - p.dv / 4096.0, "bias": (p.bias << p.bias_exponent) / 64.0,
+            "threshold": np.full((), UNREACHED) if p.reset == "none" else p.vth * 1.0}
+    return {name: np.broadcast_to(value, p.shape).ravel().astype(np.float64) for name, value in each.items()}

@@ -25,15 +25,15 @@ LARGEST_LEVEL = 127
 
 
 class Levels(torch.nn.Module):
-    """[clip(gain w, -levels, levels)] of a weight w, for torch.nn.utils.parametrize; its derivative is gain, 0 beyond
-    the ends."""
+    """[clip(gain w, -levels, levels)] of a weight w, for torch.nn.utils.parametrize; its derivative is taken as gain,
+    beyond the ends, too, so that a weight comes back from there."""
 
     def __init__(self, levels: int, gain: float) -> None:
         super().__init__()
         self.levels, self.gain = levels, gain
 
     def forward(self, w: torch.Tensor) -> torch.Tensor:
-        return rounded((w * self.gain).clamp(-self.levels, self.levels))
+        return (w.detach() * self.gain).round().clamp(-self.levels, self.levels) + self.gain * (w - w.detach())
 
     def extra_repr(self) -> str:
         return f"levels={self.levels}, gain={self.gain:g}"
@@ -43,14 +43,20 @@ class PulsedLinear(Linear):
     """y = W x at every step with whole weights in -levels .. levels: [T, B, inputs] -> [T, B, outputs]. No bias.
 
     levels: 1 (ternary) .. 127. cost: of one pulse of a weight, see `pulse_cost`. What is trained is
-    `parametrizations.weight.original`; weights start evenly between both ends. Errors: ValueError that names the argument.
+    `parametrizations.weight.original`, which starts evenly between both ends, and which `after_step` keeps there, as `fit` does
+    after each step of the optimiser. Errors: ValueError that names the argument.
     """
 
     def __init__(self, inputs: int, outputs: int, *, levels: int = 1, cost: float = 0.0) -> None:
         super().__init__(inputs, outputs, bias=False)
         self.levels = int(whole_each("levels", levels, 1, LARGEST_LEVEL))
         self.cost = float(finite("cost", cost, at_least=0.0))
-        parametrize.register_parametrization(self, "weight", Levels(self.levels, (self.levels + 0.5) * math.sqrt(inputs)))
+        parametrize.register_parametrization(self, "weight", Levels(self.levels, self.levels * math.sqrt(inputs)))
+
+    def after_step(self) -> None:
+        with torch.no_grad():
+            end = 1.0 / math.sqrt(self.in_features)
+            self.get_parameter("parametrizations.weight.original").clamp_(-end, end)
 
     def pulse_cost(self) -> torch.Tensor:
         return self.cost * self.weight.abs().sum()

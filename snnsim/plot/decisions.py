@@ -46,6 +46,6 @@ def decisions(laid: Laid, waves: Waveforms, title: str = "") -> Figure:
 
 
 def _pulses(a: Any, rows: list[tuple[str, Any, str]]) -> None:
-    a.eventplot([np.asarray(times) for _, times, _ in rows], colors=[c for _, _, c in rows], linelengths=0.7,
-                linewidths=1.6)
+    a.eventplot([np.asarray(times) for _, times, _ in rows], colors=[c for _, _, c in rows], lineoffsets=range(len(rows)),
+                linelengths=0.7, linewidths=1.6)
     a.set(yticks=range(len(rows)), yticklabels=[name for name, _, _ in rows], ylim=(len(rows) - 0.4, -0.6))

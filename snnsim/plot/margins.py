@@ -27,11 +27,11 @@ def margins(found: Sequence[Margin], title: str = "") -> Figure:
         for x, bounded, side in ((low, m.bounded[0], "right"), (high, m.bounded[1], "left")):
             if bounded:
                 a.plot((x, x), (k - 0.38, k + 0.38), color=BLUE, linewidth=1.6)
-            a.annotate(f"{x:+.0f} %", (x, k), (-4 if side == "right" else 4, 0), textcoords="offset points", ha=side, va="center",
-                       fontsize=8)
+            a.annotate(f"{x:+.0f} %", (x, k), (-4 if side == "right" else 4, 0), textcoords="offset points", ha=side,
+                       va="center", fontsize=8)
     a.axvline(0, color=GREY, linewidth=0.8)
     widest = max(100 * max(abs(m.low - 1), abs(m.high - 1)) for m in found)
-    a.set(yticks=range(len(found)), yticklabels=[f"{m.name} ({m.elements:,})" for m in found], xlabel="all of a class at once (%)",
-          xlim=(-1.3 * widest - 1, 1.3 * widest + 1), title=title)
+    a.set(yticks=range(len(found)), yticklabels=[f"{m.name} ({m.elements:,})" for m in found],
+          xlabel="all of a class at once (%)", xlim=(-1.3 * widest - 1, 1.3 * widest + 1), title=title)
     a.invert_yaxis()
     return figure

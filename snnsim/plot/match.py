@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from snnsim.hardware import MatchReport
+    from snnsim.hardware.loihi.check import Quantised
 
 
 @styled
-def match(report: MatchReport) -> Figure:
+def match(report: MatchReport | Quantised) -> Figure:
     """A bar for each population: spikes that network and artefact share, and those that only one of them fired."""
     from matplotlib.ticker import PercentFormatter
 

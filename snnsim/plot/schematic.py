@@ -35,17 +35,17 @@ def cells(deck: Deck, title: str = "") -> Figure:
     kinds = sorted({e.of.rstrip("0123456789") for e in boxes.values()})
     colour = {kind: COLOURS[k % len(COLOURS)] for k, kind in enumerate(kinds)}
     for source, target in wires:
-        x, y = (column[source] + 0.36, column[target] - 0.36), (place[source], place[target])
-        a.plot(x, y, color=GREY, linewidth=0.7, zorder=1)
+        a.plot((column[source], column[target]), (place[source], place[target]), color=GREY, linewidth=0.7, zorder=1)
     for name in names:
         at = column[name], place[name]
         if name in boxes:
             kind = boxes[name].of
-            a.text(*at, f"{kind.lower()}\n{name[1:].lower()}", ha="center", va="center", fontsize=5.5, zorder=3, linespacing=1.1,
-                   bbox={"boxstyle": "round,pad=0.25", "facecolor": "white",
+            a.text(*at, f"{kind.lower()}\n{name[1:].lower()}", ha="center", va="center", fontsize=5.5, zorder=3,
+                   linespacing=1.1, bbox={"boxstyle": "round,pad=0.25", "facecolor": "white",
                          "edgecolor": colour[kind.rstrip("0123456789")], "linewidth": 1.1})
         else:
-            a.text(*at, name[1:].lower(), ha="center", va="center", fontsize=6, color=BLUE, zorder=3)
+            a.text(*at, name[1:].lower(), ha="center", va="center", fontsize=6, color=BLUE, zorder=3,
+                   bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})
     a.set(xlim=(-0.6, wide - 0.4), ylim=(tall - 0.4, -0.6), title=title or deck.name)
     a.axis("off")
     return figure
@@ -98,7 +98,7 @@ def _places(names: list[str], column: dict[str, int], wires: Wires) -> dict[str,
 @styled
 def elements(sub: Subcircuit, title: str = "") -> Figure:
     """A subcircuit's elements as symbols: the node where most of them meet is a rail, and what leads from it to ground, to a
-    port or to a cell is a column below; what does not touch it stands on the left. Errors: ValueError for one without elements."""
+    port or to a cell is a column below; what does not touch it stands on the left. ValueError for one without elements."""
     parts = [e for e in sub.elements if e.kind != "K"]
     if not parts:
         raise ValueError(f"subcircuit {sub.path} has no elements")
@@ -108,7 +108,8 @@ def elements(sub: Subcircuit, title: str = "") -> Figure:
     rail = max(degree, key=lambda n: degree[n])
     chains = _chains(parts, rail)
     loose = [c for c in chains if not c[0]]
-    hung = [c for c in chains if c[0]]
+    coupled = {name for e in sub.elements if e.kind == "K" for name in e.couples}
+    hung = sorted((c for c in chains if c[0]), key=lambda c: not any(e.name in coupled for e in c[1]))
     figure, axes = panels(1.2 + 1.05 * len(chains), 1.3 + 0.95 * max(len(c[1]) for c in chains))
     a = axes[0, 0]
     at: dict[str, tuple[float, float]] = {}
@@ -120,7 +121,7 @@ def elements(sub: Subcircuit, title: str = "") -> Figure:
     for k in (e for e in sub.elements if e.kind == "K"):
         (x0, y0), (x1, y1) = at[k.couples[0]], at[k.couples[1]]
         a.annotate("", (x1 - 0.12, y1), (x0 + 0.12, y0), arrowprops={"arrowstyle": "<->", "linestyle": ":", "color": ORANGE})
-        a.text((x0 + x1) / 2, (y0 + y1) / 2 + 0.12, f"k = {k.value:g}", color=ORANGE, ha="center", fontsize=7)
+        a.text((x0 + x1) / 2, (y0 + y1) / 2 + 0.3, f"k = {k.value:g}", color=ORANGE, ha="center", fontsize=7)
     a.set(xlim=(-0.6, len(chains) - 0.2), ylim=(-max(len(c[1]) for c in chains) - 0.6, 0.5), title=title or sub.path)
     a.axis("off")
     return figure

@@ -16,6 +16,8 @@ import numpy as np
 
 from snnsim import doctor, engine, plot
 from snnsim.files import replacing
+from snnsim.hardware.energy import Range
+from snnsim.hardware.mapping import NO_PROMISE
 from snnsim.network import Network
 from snnsim.report.simulation import Simulation, simulate
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from snnsim.datasets import EventDataset, Recording
     from snnsim.hardware import MatchReport
+    from snnsim.hardware.loihi.check import LoihiReport
     from snnsim.hardware.nir import ExportReport
     from snnsim.train import History
 
@@ -50,11 +53,13 @@ class Picture:
 
 def write_report(path: str | os.PathLike[str], *, network: Network, samples: EventDataset,
                  simulation: Simulation | None = None, history: History | None = None, match: MatchReport | None = None,
-                 export: ExportReport | None = None, title: str = "A spiking network, checked", summary: str = "",
-                 commands: Sequence[str] = (), facts: Sequence[tuple[str, str]] = ()) -> None:
+                 export: ExportReport | None = None, loihi: LoihiReport | None = None,
+                 title: str = "A spiking network, checked", summary: str = "", commands: Sequence[str] = (),
+                 facts: Sequence[tuple[str, str]] = ()) -> None:
     """Write the report of a network on held-out samples; an existing file is replaced when the new one is complete.
 
     simulation: of these samples, made here unless given. history: of the training. match, export: of one artefact.
+    loihi: of another, in whole numbers.
     summary: a paragraph on what was done, before the numbers. commands: what to type to get the same again. facts: pairs
     of name and value for the table of how it was made.
 
@@ -63,10 +68,13 @@ def write_report(path: str | os.PathLike[str], *, network: Network, samples: Eve
     jinja2 = needs()
     done = simulation or simulate(network, samples)
     page = template(jinja2, "report.html").render(
-        title=title, summary=summary, headlines=_headlines(done, network, history, match),
-        sections=_sections(network, samples, done, history, match), match=match, export=export, notes=network.notes,
+        title=title, summary=summary, headlines=_headlines(done, network, history, match, loihi),
+        sections=_sections(network, samples, done, history, match, loihi), match=match, export=export, loihi=loihi,
+        notes=network.notes,
         commands=list(commands), facts=[*facts, *_facts(done)], layers=_layers(network, done),
-        artefact=os.path.basename(match.artefact) if match else "",
+        artefact=os.path.basename(match.artefact) if match else "", promise=NO_PROMISE,
+        loihi_artefact=os.path.basename(loihi.artefact) if loihi else "", microjoules=_microjoules,
+        soft=loihi is not None and any(p.reset == "soft" for p in loihi.model.populations),
         synapses=[(name, n / len(done)) for name, n in done.synaptic.items()],
         made=datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"), version=doctor.versions()["snnsim"])
     with replacing(path) as temporary:
@@ -86,12 +94,13 @@ def needs() -> Any:
 def template(jinja2: Any, name: str) -> Any:
     """One of our templates, with the style that all share."""
     folder = resources.files("snnsim") / "templates"
-    loader = jinja2.DictLoader({n: (folder / n).read_text(encoding="utf-8") for n in (name, "style.css")})
+    loader = jinja2.DictLoader({n: (folder / n).read_text(encoding="utf-8") for n in (name, "loihi.html", "style.css")})
     return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True).get_template(name)
 
 
-def _headlines(done: Simulation, network: Network, history: History | None, match: MatchReport | None) -> list[Headline]:
+def _headlines(done: Simulation, network: Network, history: History | None, match: MatchReport | None,
+               loihi: LoihiReport | None) -> list[Headline]:
     n = len(done)
     found = []
     if done.labelled:
@@ -99,6 +108,16 @@ def _headlines(done: Simulation, network: Network, history: History | None, matc
     if match is not None:
         detail = f"{sum(x.equal for x in match.layers):,} spikes, {match.predictions_equal:,} of {match.samples:,} predictions"
         found.append(Headline("spikes equal after export", "all" if match.exact else f"{match.share:.4%}", detail))
+    if loihi is not None:
+        detail = f"{loihi.predictions_equal:,} of {loihi.samples:,} predictions as in floats"
+        value = f"{loihi.quantised.share:.1%} of spikes" if loihi.after is None else f"{loihi.after:.1%}"
+        name = "equal" if loihi.after is None else "accuracy"
+        found.append(Headline(f"{name} in whole numbers of {loihi.bits} bits", value, detail))
+        cores = len(loihi.placed.cores)
+        found.append(Headline("cores of a Loihi 2", f"{cores}", "by what is public of it" if loihi.placed.fits else
+                              f"does not fit: {loihi.placed.misfits[0].limit}"))
+        found.append(Headline("energy a sample, an estimate", f"{_microjoules(loihi.cost['Loihi 1'].total)} µJ",
+                              "on a Loihi 1, of operations alone"))
     if history is not None and history.epochs:
         best = history.best
         checked = "" if math.isnan(best.validation_accuracy) else f", {best.validation_accuracy:.1%} on the validation split"
@@ -110,6 +129,10 @@ def _headlines(done: Simulation, network: Network, history: History | None, matc
                           else "each has a bias, or is read at every step"))
     found.append(Headline("time a sample", f"{done.milliseconds:.1f} ms", f"simulated in batches on {doctor.cores()} cores"))
     return found
+
+
+def _microjoules(picojoules: Range) -> Range:
+    return Range(picojoules.low / 1e6, picojoules.high / 1e6)
 
 
 def _layers(network: Network, done: Simulation) -> list[dict[str, Any]]:
@@ -125,7 +148,7 @@ def _layers(network: Network, done: Simulation) -> list[dict[str, Any]]:
 
 
 def _sections(network: Network, samples: EventDataset, done: Simulation, history: History | None,
-              match: MatchReport | None) -> list[tuple[str, str, list[Picture]]]:
+              match: MatchReport | None, loihi: LoihiReport | None) -> list[tuple[str, str, list[Picture]]]:
     """(heading, anchor, pictures) in the order of the page."""
     shown = _example(done)
     recording = samples[shown]
@@ -164,6 +187,12 @@ def _sections(network: Network, samples: EventDataset, done: Simulation, history
             "Spikes equal, layer by layer", "bars of the share of equal spikes of each layer",
             "The exported file was read back and run beside the network on the same events. Each spike was compared: same "
             "neuron, same step.", plot.match(match))]))
+    if loihi is not None:
+        sections.append(("For Loihi, in whole numbers", "loihi", [_picture(
+            "Spikes that rounding keeps", "bars of the share of spikes in whole numbers that are those in floats",
+            "The network in floats beside the file in whole numbers, shifted by the steps that hardware is late. Weights, "
+            "decays and thresholds were rounded, so a neuron may fire a step earlier or later, which here counts as two "
+            "spikes that differ.", plot.match(loihi.quantised))] if loihi.quantised.layers else []))
     return sections
 
 

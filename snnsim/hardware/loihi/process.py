@@ -142,7 +142,10 @@ def read(path: str | os.PathLike[str]) -> IntegerNetwork:
     if not target.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     with _naming(path):
-        described = json.loads(target.read_text(encoding="utf-8"))
+        try:
+            described = json.loads(target.read_text(encoding="utf-8"))
+        except ValueError as e:
+            raise ValueError(f"it is no JSON, or cut short: {e}") from None
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise ValueError("it is not a description of Loihi's processes")
         if described.get("schema") != SCHEMA:

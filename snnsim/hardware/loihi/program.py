@@ -85,11 +85,11 @@ class Recording:
         sample, step = divmod(self.time_step - 1, self.steps + self.rest)
         if self.time_step == 1:
             self.kept = [np.zeros((self.steps, self.samples, self.v.size), t) for t in (np.uint8, np.int32, np.int32)]
-            self.v[:] = self.proc_params["start"]
+            self.v[:] = self.proc_params.get("start", 0)  # lava-dl makes neurons without one
         if step >= self.steps:
             self.a_in.recv()
             self.u[:] = 0
-            self.v[:] = self.proc_params["start"]
+            self.v[:] = self.proc_params.get("start", 0)
             self.s_out.send(np.zeros(self.v.shape, bool))
         else:
             super().run_spk()
@@ -345,21 +345,29 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     parser = argparse.ArgumentParser(description="Run a network in whole numbers with Lava on the CPU.")
     parser.add_argument("description", nargs="?", default=os.path.join(here, DESCRIPTION) if DESCRIPTION else None)
-    parser.add_argument("--counts", help="an .npz file with the array counts, [T, *input] or [T, B, *input]")
+    parser.add_argument("--counts", help="an .npz file with the array counts, whole numbers [T, *input] or "
+                        "[T, B, *input]; random events without it")
     parser.add_argument("--out", help="an .npz file for spikes, u and v")
     given = parser.parse_args()
     if given.description is None:
         parser.error("which description?")
+    for path in (given.description, given.counts):
+        if path and not os.path.isfile(path):
+            parser.error(f"there is no file {path}")
     net = Description(given.description)
     shape = tuple(net.net["populations"][0]["shape"])
     if given.counts:
         with np.load(given.counts) as file:
+            if "counts" not in file:
+                parser.error(f"{given.counts} holds no array counts, only {', '.join(file)}")
             counts = file["counts"]
     else:
         counts = (np.random.default_rng(0).random((50, 1, *shape)) < 0.1).astype(np.int64)
     counts = counts[:, None] if counts.shape[1:] == shape else counts
     if counts.shape[2:] != shape:
         parser.error(f"counts has shape {counts.shape}, but the input is {shape}")
+    if counts.dtype.kind not in "buif" or np.any(counts != np.rint(counts)):
+        parser.error(f"counts must be whole numbers, got {counts.dtype}")
     [found] = run([(net, counts)])
     for name, kept in found.items():
         print(f"{name}: {int(kept['spikes'].sum())} spikes in {kept['spikes'].shape[0]} steps of {counts.shape[1]} samples")

@@ -2,7 +2,7 @@
 
 from snnsim.hardware.mapping.limits import Limit, LoihiLimits
 from snnsim.hardware.mapping.place import Core, Misfit
-from snnsim.hardware.mapping.preflight import Mapping, place
+from snnsim.hardware.mapping.preflight import NO_PROMISE, Mapping, place
 from snnsim.hardware.mapping.use import Part
 
-__all__ = ["Core", "Limit", "LoihiLimits", "Mapping", "Misfit", "Part", "place"]
+__all__ = ["NO_PROMISE", "Core", "Limit", "LoihiLimits", "Mapping", "Misfit", "Part", "place"]

@@ -86,8 +86,8 @@ class LoihiLimits:
         """Limits of a TOML file, see `from_dict`. Errors: OSError; ValueError that names the file."""
         try:
             return cls.from_dict(tomllib.loads(Path(path).read_text(encoding="utf-8")), str(path))
-        except tomllib.TOMLDecodeError as e:
-            raise ValueError(f"{path}: {e}") from None
+        except ValueError as e:
+            raise ValueError(str(e) if str(e).startswith(str(path)) else f"{path}: {e}") from None
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """What `from_dict` takes."""

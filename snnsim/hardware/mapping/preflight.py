@@ -71,16 +71,17 @@ class Mapping:
                 "limits": self.limits.to_dict(), "note": NO_PROMISE}
 
     def __str__(self) -> str:
-        lines = [f"{_counted(len(self.cores), 'core')}, {_counted(self.chips, 'chip')}"]
+        lines = [f"{counted(len(self.cores), 'core')}, {counted(self.chips, 'chip')}"]
         for name, row in self.rows().items():
-            lines.append(f"  {name}: {row['neurons']:,} neurons on {_counted(row['cores'], 'core')}; of a core at most "
+            lines.append(f"  {name}: {row['neurons']:,} neurons on {counted(row['cores'], 'core')}; of a core at most "
                          + ", ".join(
                 f"{row[limit]:,} {limit}" for limit in PER_CORE)
                          + (f"; filled by {', '.join(row['filled_by'])}" if row["filled_by"] else ""))
         return "\n".join([*lines, *(f"does not fit: {m}" for m in self.misfits), NO_PROMISE])
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """1 core, 2 cores"""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 

@@ -265,8 +265,11 @@ def _plain(key: str, value: Any) -> Any:
             raise ValueError(f"bias_margin must be from .. to around 1, got {value!r}")
         return low, high
     if key == "check":
-        if not isinstance(value, dict):
-            raise ValueError(f"check must be a table, got {value!r}")
+        sides = [value.get(side) for side in ("in", "out")] if isinstance(value, dict) else [None]
+        if not all(isinstance(side, dict) and all(isinstance(v, list) and all(isinstance(t, (int, float)) for t in v)
+                                                  for v in side.values()) for side in sides):
+            raise ValueError(f"check must have the tables in and out, lists of ps by port, got {value!r}")
+        number("current of check", value.get("current", 0.0), 0.0)
         return value
     return number(key, value, 0.0)
 

@@ -32,7 +32,7 @@ def xor(name: str = "A") -> SFQNetwork:
                        SFQLayer("y", output, threshold, leak=0, bits=3)))
 
 
-def pulses(name: str, x: ArrayLike) -> NDArray[np.uint8]:
+def xor_pulses(name: str, x: ArrayLike) -> NDArray[np.uint8]:
     """The net's input pulses, [T, inputs], of bits x [T, 2], a window each. ValueError for other numbers, or another name."""
     one_of("name", name, NETS)
     bits: NDArray[Any] = np.asarray(x)

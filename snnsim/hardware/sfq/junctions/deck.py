@@ -12,7 +12,8 @@ Letters count in one case; `*` and `#` begin a comment line and `+` continues a 
 out, B1.X1 or B1|X1. A value is an expression of parameters, in { } where it holds spaces or brackets. A subcircuit sees the
 names around it. .file, .neb, .option and .end change no value: they are passed over, and the first three are listed as
 `ignored`. Source of the syntax: Delport, Jackman, le Roux, Fourie, IEEE Trans. Appl. Supercond. 29(5), 1300905 (2019), as
-facts. """
+facts.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ step.
 G is 1/R0 below the gap, gL = Ic / (pi/4 delv) within delv of it, where It = +-(vg - delv/2)(1/R0 - gL), and 1/Rn above. These
 are JoSIM's published numerics (Delport et al. 2019), as facts. Our own: branch currents are eliminated, a resistor across a
 junction adds to its G, and a source of voltage, whose phase is known, makes its two nodes one. What is left is a symmetric
-positive definite matrix of node phases, so that L of one sparse LU (SuperLU, minimum degree) serves both substitutions. """
+positive definite matrix of node phases, so that L of one sparse LU (SuperLU, minimum degree) serves both substitutions.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +126,8 @@ def shake(eq: Equations, temperature: float) -> None:
     """The deviation of the Johnson current of each resistor and junction in one step, A: sqrt(2 k T G / h).
 
     A current of two-sided density 2 k T G, white up to the highest frequency 1 / 2 h that steps of h can hold, has this
-    deviation. """
+    deviation. BDF2 damps the highest: of the kT of a store with the time constant tau it keeps about 1 - 3/4 h / tau.
+    """
     u = 2 * eq.step / (3 * SIGMA)
     j, r = eq.arrays["junctions"], eq.arrays["resistors"]
     charge = np.array([1.5 * e.model.cap * e.value / eq.step for e in eq.junctions if e.model is not None])

@@ -1,4 +1,4 @@
-"""Numbers with engineering suffixes, and the arithmetic of .param lines: a small parser of our own, nothing is evaluated as
+"""Numbers with engineering suffixes, and the arithmetic of .param lines, by a small parser: nothing is evaluated as
 code.
 
 A number may carry a suffix T G MEG X K M U N P F (M is milli, X is MEG) and then a unit, which is ignored: `2.5pH`. A letter

@@ -25,7 +25,8 @@ class Probes:
 
     A current flows into the first node of its element and out of the second. That of a source of voltage is what the other
     elements at its node that is farther from ground take. The Johnson current of a resistor across a junction is the
-    junction's. Errors: ValueError that names the .print line, and what it can name. """
+    junction's. Errors: ValueError that names the .print line, and what it can name.
+    """
 
     def __init__(self, eq: Equations, wanted: Sequence[Print], seed: int = 0) -> None:
         self.eq, self.seed = eq, seed

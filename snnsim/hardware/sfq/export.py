@@ -1,0 +1,167 @@
+"""An SFQ network as files: NAME.v, NAME_tb.v, cells.v, and NAME.json, which holds the weights and says what it would take."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from snnsim.files import replacing
+from snnsim.hardware.sfq.bench import bench
+from snnsim.hardware.sfq.build import LARGEST, expand
+from snnsim.hardware.sfq.check import check
+from snnsim.hardware.sfq.library import Library, load
+from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork, of_network
+from snnsim.hardware.sfq.phases import SPACING, Phases, phases, whole
+from snnsim.hardware.sfq.plan import Plan, count, plan
+from snnsim.hardware.sfq.statistics import Statistics, statistics
+from snnsim.hardware.sfq.stepper import pulses_of, step
+from snnsim.hardware.sfq.structural import cells as cells_of
+from snnsim.hardware.sfq.structural import clears, structural
+from snnsim.hardware.sfq.verilog import identifier, table
+from snnsim.network import Network, TimeBase
+from snnsim.version import __version__
+
+FORMAT, SCHEMA = "snnsim sfq cells", 1
+LARGEST_FILE = 256 * 2**20
+Form = Literal["table", "cells"]
+
+
+def export(network: SFQNetwork | Network, path: str | os.PathLike[str], *, level: str = "cells", form: Form | None = None,
+           counts: ArrayLike | None = None, library: Library | None = None, spacing: int = SPACING) -> Statistics:
+    """Write `path`, such as net.json, and beside it net.v, net_tb.v and cells.v.
+
+    form: "table", a module a layer; "cells", cell by cell; by default the latter for up to 20,000 cells. counts: what the
+    testbench sends, [T, B, inputs]; random pulses (seeded) by default. Errors: ValueError for a path that does not end in .json
+    or whose name is no Verilog name, for a level that is not written here, and those of `of_network`, `plan` and `check`.
+    """
+    target = Path(path)
+    if level != "cells":
+        raise ValueError(f"level must be 'cells', got {level!r}: sfq.export_junctions writes junctions")
+    if target.suffix != ".json":
+        raise ValueError(f"path must end in .json, got {target.name!r}")
+    name = identifier(target.stem)
+    if name == "cells":
+        raise ValueError("path must not be cells.json: cells.v is the file of the cells")
+    net = network if isinstance(network, SFQNetwork) else of_network(network)
+    library = library or load()
+    planned = plan(net, library, spacing=spacing)
+    if form is None:
+        form = "cells" if sum(count(planned).values()) <= LARGEST else "table"
+    x = random_counts(net) if counts is None else pulses_of(net, counts)
+    texts, times = verilog(planned, x, name, form)
+    found = statistics(planned, ticks=len(x))
+    texts[target.name] = json.dumps(_described(planned, form, times, found), indent=1, allow_nan=False) + "\n"
+    for file, text in texts.items():  # the description last: it names the others
+        with replacing(target.with_name(file)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return found
+
+
+def verilog(planned: Plan, counts: ArrayLike, name: str, form: Form) -> tuple[dict[str, str], tuple[int, ...]]:
+    """The texts of a design in `form` and of its testbench, by file name; and when the testbench clears all."""
+    net, when = planned.network, planned.phases
+    expected = step(net, counts)
+    if form == "table":
+        design, times = table(net, when, name), tuple(t - 2 for t in when.ticks)
+    elif form == "cells":
+        netlist = expand(planned)
+        report = check(netlist)
+        if not report.ok:
+            raise ValueError(f"the netlist cannot be made: {report}")
+        design, times = structural(netlist, name), clears(netlist)
+    else:
+        raise ValueError(f"form must be 'table' or 'cells', got {form!r}")
+    cells = cells_of(planned.library)
+    return {"cells.v": cells, f"{name}.v": design,
+            f"{name}_tb.v": bench(net, when, counts, expected, name, clears=times)}, times
+
+
+def random_counts(network: SFQNetwork) -> Any:
+    """Pulses [T, 2, inputs], the same in every call."""
+    return np.random.default_rng(0).integers(0, network.burst + 1, (min(network.time.steps or 20, 20), 2, network.inputs))
+
+
+def _described(planned: Plan, form: Form, times: tuple[int, ...], found: Statistics) -> dict[str, Any]:
+    net, when, process = planned.network, planned.phases, planned.library.process
+    layers = [{"name": q.name, "weight": q.weight.tolist(), "threshold": q.threshold.tolist(), "leak": q.leak, "reset": q.reset,
+               "bits": q.bits} for q in net.layers]
+    t = net.time
+    return {"format": FORMAT, "schema": SCHEMA, "version": __version__, "form": form, "burst": net.burst,
+            "classes": list(net.classes), "notes": list(net.notes),
+            "time": {"dt": t.dt, "t0": t.t0, "steps": t.steps, "clip": t.clip}, "layers": layers,
+            "schedule": {"spacing": when.spacing, "settle": when.settle, "hold": when.hold, "period": when.period,
+                         "latency": when.latency, "ticks": list(when.ticks), "clears": list(times)},
+            "process": {"name": process.name, "icrit": process.icrit, "bias_voltage": process.bias_voltage},
+            "statistics": found.to_dict()}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a description holds: the network, the form of its Verilog, when what happens, and when `clear` is pulsed."""
+
+    network: SFQNetwork
+    form: Form
+    phases: Phases
+    clears: tuple[int, ...]
+
+
+def is_description(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as `export` writes it."""
+    try:
+        with open(path, "rb") as file:
+            return f'"format": "{FORMAT}"'.encode() in file.read(200)
+    except OSError:
+        return False
+
+
+def read(path: str | os.PathLike[str]) -> Described:
+    """A description. ValueError that names the file and the key."""
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    if file.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"{path} has {file.stat().st_size} bytes, at most {LARGEST_FILE} are read")
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"{path} is not JSON: {e}") from None
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        raise ValueError(f"{path} is no description of SFQ cells: its format must be {FORMAT!r}")
+    if told.get("schema") != SCHEMA:
+        raise ValueError(f"{path} has the schema {told.get('schema')!r}, this version reads {SCHEMA}")
+    try:
+        layers = [SFQLayer(_of(q, "name", str), q["weight"], q["threshold"], q["leak"], q["reset"], q["bits"])
+                  for q in _of(told, "layers", list)]
+        net = SFQNetwork(layers, TimeBase(**_of(told, "time", dict)), told["burst"], _of(told, "classes", list),
+                         _of(told, "notes", list))
+        form = told["form"]
+        if form not in ("table", "cells"):
+            raise ValueError(f"form must be 'table' or 'cells', got {form!r}")
+        return Described(net, form, *_schedule(net, _of(told, "schedule", dict)))
+    except KeyError as e:
+        raise ValueError(f"{path}: {e.args[0]} is missing") from None
+    except (TypeError, ValueError, OverflowError, AttributeError) as e:
+        raise ValueError(f"{path}: {e}") from None
+
+
+def _of(told: Any, key: str, kind: type) -> Any:
+    if not isinstance(told, dict):
+        raise ValueError(f"an object with {key!r} is expected, got {type(told).__name__}")
+    if not isinstance(told[key], kind):
+        raise ValueError(f"{key} must be a {kind.__name__}, got {told[key]!r}")
+    return told[key]
+
+
+def _schedule(net: SFQNetwork, told: dict[str, Any]) -> tuple[Phases, tuple[int, ...]]:
+    p = phases(net, spacing=told["spacing"], settle=told["settle"], hold=told["hold"])
+    for key in ("ticks", "clears"):
+        if not isinstance(told[key], list):
+            raise ValueError(f"{key} must be a list, got {told[key]!r}")
+    ticks = tuple(whole("a tick", t, least) for t, least in zip(told["ticks"], p.ticks, strict=True))
+    return replace(p, ticks=ticks), tuple(whole("a clear", t, 2) for t in told["clears"])
