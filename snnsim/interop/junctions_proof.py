@@ -66,7 +66,7 @@ def prove_junctions(path: str | os.PathLike[str], network: Network, counts: NDAr
     if tools:
         runs.append(_run("ngspice, the deck", lambda: written("ngspice, the deck", _ngspice)))
     notes = [] if not left else [f"{left} events beyond one pulse an input and step were left out, in both"]
-    notes += [] if samples == given else [f"only {samples} of {given} samples were run: {MOST_TICKS} ticks of junctions at most"]
+    notes += [] if samples == given else [f"only {samples} of {given} samples were run: at most {MOST_TICKS} ticks"]
     notes += [f"not exact, as the description says: {text}" for text in told.inexact]
     scored = [None if labels is None else float(np.mean(p == np.asarray(labels))) for p in (before, after)]
     return Proof(os.fspath(path), "sfq", samples, tuple(runs), equal, scored[0], scored[1], notes=tuple(notes))

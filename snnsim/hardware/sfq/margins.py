@@ -44,9 +44,7 @@ class Margin:
         return asdict(self)
 
     def __str__(self) -> str:
-        texts = [f"{100 * (f - 1):+.0f} %" + ("" if b else " or more") for f, b in zip((self.low, self.high), self.bounded,
-                                                                                      strict=True)]
-        return f"{self.name}: {' .. '.join(texts)}"
+        return f"{self.name}: {' .. '.join(_ends(self))}"
 
 
 @dataclass(frozen=True)
@@ -163,5 +161,9 @@ def _works(circuit: Circuit, works: Works) -> bool:
 
 def table(found: Iterable[Margin]) -> list[tuple[str, str, str, str]]:
     """Rows for people: class, elements, from, to."""
-    return [(m.name, f"{m.elements:,}", *(f"{100 * (f - 1):+.0f} %" + ("" if b else " or more")
-                                          for f, b in zip((m.low, m.high), m.bounded, strict=True))) for m in found]
+    return [(m.name, f"{m.elements:,}", *_ends(m)) for m in found]
+
+
+def _ends(m: Margin) -> tuple[str, str]:
+    low, high = (f"{100 * (f - 1):+.0f} %" + ("" if b else " or more") for f, b in zip((m.low, m.high), m.bounded, strict=True))
+    return low, high

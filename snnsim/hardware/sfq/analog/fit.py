@@ -33,8 +33,9 @@ WIDE = 0.15  # a margin with which no further design is tried
 SETTLE, STOP = 100.0, 700.0  # ps: of the pulses, and of the run
 SOON = 60.0  # ps in which a soma that must fire has to
 
-# The designs of widest windows, for two inputs and without kicks, of 48 that only add and 112 that subtract, too, which were
-# drawn at random (`python -m benchmarks sfq_somas` draws such); then weaker synapses, for more inputs.
+# The designs of widest windows of the soma's own bias, for two inputs and without kicks, of 48 that only add and 112 that
+# subtract, too, which were drawn at random and fitted; then weaker synapses, for more inputs. That the cells which drive a soma
+# may be off was no part of it.
 ADDING = (Soma(8.0, leak=0.0, tau=60.0, wait=0, output=4.0, area=1.5),
           Soma(10.0, leak=0.0, tau=120.0, wait=0, output=6.0, area=1.5),
           *(Soma(e, leak=0.0, tau=60.0, wait=0, output=o, area=1.5) for e in (12.0, 18.0, 26.0) for o in (4.0, 6.0)))
