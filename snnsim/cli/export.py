@@ -75,7 +75,7 @@ def export(
     from snnsim.network_file import load_network
 
     to = to or ENDINGS.get(out.suffix, Format.nir)
-    _checked(to, out, {"--encoding": encoding, "--allow-lossy": allow_lossy or None},
+    _checked(to, out, {"--encoding": encoding, "--allow-lossy": (allow_lossy and level is not Level.junctions) or None},
              {"--bits": bits}, {"--level": level, "--form": form, "--burst": burst, "--cells": cells, "--process": process},
              {"--data": data, "--root": root, "--option": option or None})
     net = load_network(network)
@@ -83,7 +83,10 @@ def export(
         _nir(net, out, encoding or Encoding.unit_r, allow_lossy)
     elif to is Format.sfq:
         counts = None if data is None else _pulses(net, data, root, option, limit)
-        _sfq(net, out, level or Level.cells, form, burst or 1, cells, process, counts)
+        if level is Level.junctions:
+            _junctions(net, out, {"--form": form, "--burst": burst}, cells, process, counts, allow_lossy)
+        else:
+            _sfq(net, out, form, burst or 1, cells, process, counts)
     else:
         _whole(net, out, to, bits or 8, data, root, option, limit)
 
@@ -118,15 +121,33 @@ def _pulses(net: Any, data: str, root: Path | None, option: list[str] | None, li
     return counts_of(net, [train[i].events for i in spread(train.labels, limit)])
 
 
-def _sfq(net: Any, out: Path, level: Level, form: Form | None, burst: int, cells: Path | None, process: Path | None,
+def _sfq(net: Any, out: Path, form: Form | None, burst: int, cells: Path | None, process: Path | None,
          counts: Any) -> None:
     from snnsim.hardware import sfq
     from snnsim.hardware.sfq.library import load as library
 
-    found = sfq.export(sfq.of_network(net, burst=burst), out, level=level.value, form=None if form is None else form.value,
+    found = sfq.export(sfq.of_network(net, burst=burst), out, form=None if form is None else form.value,
                        counts=counts, library=library(cells, process))
     say(f"{out}, {out.with_suffix('.v').name}, {out.stem}_tb.v, cells.v")
     say(str(found))
+
+
+def _junctions(net: Any, out: Path, of_cells: dict[str, Any], cells: Path | None, process: Path | None, counts: Any,
+               allow_lossy: bool) -> None:
+    from snnsim.hardware import sfq
+    from snnsim.hardware.sfq.library import load as library
+
+    for name, value in of_cells.items():
+        if value is not None:
+            raise typer.BadParameter(f"{name} belongs to --level cells: leave it out")
+    pulses = None if counts is None else (counts[:, 0].reshape(len(counts), -1) > 0)
+    try:
+        fitted = sfq.export_junctions(net, out, pulses=pulses, library=library(cells, process), allow_lossy=allow_lossy)
+    except ValueError as e:
+        raise ValueError(str(e).replace("allow_lossy=True", "--allow-lossy").replace("level='cells'", "--level cells")
+                         ) from None
+    say(f"{out}, {out.with_suffix('.cir').name}, {out.stem}.ngspice.cir")
+    say(str(fitted))
 
 
 def _nir(net: Any, out: Path, encoding: Encoding, allow_lossy: bool) -> None:

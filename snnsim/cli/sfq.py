@@ -9,7 +9,8 @@ import typer
 
 from snnsim.cli.output import dump, say, table
 
-app = typer.Typer(help="Superconducting single-flux-quantum circuits: sim simulates a deck of Josephson junctions.",
+app = typer.Typer(help="Superconducting single-flux-quantum circuits: sim simulates a deck of Josephson junctions,"
+                       "margins says how far it may be off, xor shows one at work.",
                   no_args_is_help=True)
 LISTED = 40  # junctions in the table
 TIMES = 8  # of one junction in the table
@@ -64,6 +65,123 @@ def sim(
         for path in filter(None, (out, plot)):
             say(f"{path} written")
     if compared is not None and not compared["equal"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def margins(
+    deck: Annotated[str, typer.Argument(help="A SPICE deck in JoSIM's syntax, or xor-A, xor-B or xor-C.")],
+    runs: Annotated[int, typer.Option("--runs", min=0, help="Of the Monte Carlo and of the noise, each.")] = 0,
+    sigma: Annotated[float, typer.Option("--sigma", min=0.0, max=0.5, help="Spread of each junction, inductor and "
+                                                                           "resistor.")] = 0.05,
+    limit: Annotated[float, typer.Option("--limit", min=0.01, max=0.95, help="How far margins are looked for, from 1.")] = 0.6,
+    resolution: Annotated[float, typer.Option("--resolution", min=0.001, help="Of the factors.")] = 0.01,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the margins: .png, .svg or .pdf.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """By how much all bias, junctions, inductors, resistors or couplings may be off at once, by bisection; and with --runs the
+    share that works with a process spread and with thermal noise.
+
+    A deck works where each junction that it prints switches as often as without a change; an XOR net, where each soma and the
+    output decide all four cases. Example: `snnsim sfq margins xor-C --runs 20 --plot margins.png`
+    """
+    from snnsim.hardware.sfq import margins as measure
+    from snnsim.plot.saving import kind_of
+
+    if plot is not None:
+        kind_of(plot)
+    circuit, works = _working(deck)
+    found = measure.margins(circuit, works, limit=limit, resolution=resolution)
+    spread = dict.fromkeys(("junctions", "inductors", "resistors"), sigma)
+    shares = [measure.monte_carlo(circuit, works, spread, runs=runs, seed=seed),
+              measure.thermal(circuit, works, runs=runs, seed=seed)] if runs else []
+    if plot is not None:
+        from snnsim.plot import margins as draw
+        from snnsim.plot import save
+
+        save(draw(found, deck), plot)
+    if as_json:
+        dump({"deck": deck, "margins": [m.to_dict() for m in found], "shares": [s.to_dict() for s in shares]})
+        return
+    table(("all at once", ">elements", ">from", ">to"), measure.table(found), f"{deck}: {len(circuit.junctions)} junctions")
+    for share in shares:
+        say(str(share))
+    if plot is not None:
+        say(f"{plot} written")
+
+
+def _working(deck: str) -> tuple[Any, Any]:
+    """A circuit, and what says of its switching times whether it works."""
+    from snnsim.hardware.sfq import margins as measure
+    from snnsim.hardware.sfq.junctions import flatten, read_deck, simulate
+
+    if deck.startswith("xor-"):
+        from snnsim.hardware.sfq.analog.run import circuit_of, decisions
+
+        _, laid = _xor(deck.removeprefix("xor-"))
+        return circuit_of(laid), lambda switches: decisions(laid, switches).right
+    circuit = flatten(read_deck(Path(deck)))
+    printed = [p.names[0] for p in circuit.prints if p.kind == "p" and p.names[0] in circuit.junctions]
+    if not printed:
+        raise ValueError(f"{deck} prints the phase of no junction: add .print p(B..) of those that say whether it works")
+    return circuit, measure.same_counts(simulate(circuit, prints=[]).switches, printed)
+
+
+def _xor(name: str, offsets: Any = 0.0) -> tuple[Any, Any]:
+    """The fits, and the deck of the four cases."""
+    from snnsim.hardware.sfq.analog.deck import lay_out
+    from snnsim.hardware.sfq.analog.fit import fit_network
+    from snnsim.hardware.sfq.library import load
+    from snnsim.hardware.sfq.xor import CASES, xor, xor_pulses
+
+    net, library = xor(name), load()
+    fitted = fit_network(net, library)
+    return fitted, lay_out(net, xor_pulses(name, CASES), fitted.somas, library, offsets=offsets)
+
+
+@app.command()
+def xor(
+    name: Annotated[str, typer.Argument(help="A, B or C.")] = "B",
+    ngspice: Annotated[bool, typer.Option("--ngspice", help="Simulate it in ngspice, too.")] = False,
+    deck: Annotated[Path | None, typer.Option("--deck", help="Write its deck.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw pulses, currents and slips: .png, .svg or .pdf.")] = None,
+) -> None:
+    """Exclusive or of Josephson junctions: somas fitted by the solver, the truth table, and by how much each soma decides.
+
+    The four cases are four ticks. Exit code 1 when a soma or the output decides wrongly. Example: `snnsim sfq xor B --ngspice`
+    """
+    from snnsim.hardware.sfq.analog.fit import pattern_text
+    from snnsim.hardware.sfq.analog.run import circuit_of, decisions
+    from snnsim.hardware.sfq.junctions import simulate
+
+    fitted, laid = _xor(name)
+    circuit = circuit_of(laid)
+    waves = simulate(circuit)
+    told = {"snnsim": decisions(laid, waves.switches)}
+    if ngspice:
+        from snnsim.interop.ngspice_tool import run_ngspice
+
+        there = run_ngspice(circuit, laid.watched)
+        told["ngspice"] = decisions(laid, {n: there.switches(n) for n in laid.watched})
+    rows = [(neuron, pattern_text(f.weights, p), "yes" if must else "no", f"{c:.1f}", f"{f.soma.bias:.1f}", f"{m:+.0%}")
+            for neuron, f in fitted.named for p, must, c, m in zip(f.patterns, f.must, f.critical, f.margins, strict=True)]
+    table(("neuron", "pulses", "fires", ">fires above, uA", ">bias, uA", ">margin"), rows,
+          f"XOR net {name}: {len(circuit.junctions)} junctions")
+    table(("tick", "x1 x2", *(f">{tool}" for tool in told)),
+          [(str(t), x, *(str(d.outputs[t, 0]) for d in told.values())) for t, x in enumerate(("0 0", "0 1", "1 0", "1 1"))])
+    for tool, d in told.items():
+        say(f"{tool}: {d}", "green" if d.right else "red")
+    if deck is not None:
+        deck.write_text(laid.text, encoding="utf-8")
+    if plot is not None:
+        from snnsim.plot import decisions as draw
+        from snnsim.plot import save
+
+        save(draw(laid, waves, f"XOR net {name}: 00, 01, 10, 11"), plot)
+    for path in filter(None, (deck, plot)):
+        say(f"{path} written")
+    if not all(d.right for d in told.values()):
         raise typer.Exit(1)
 
 

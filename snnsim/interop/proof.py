@@ -17,8 +17,10 @@ from snnsim.engine.inputs import rows_of
 from snnsim.hardware import MatchReport, integer, nir
 from snnsim.hardware.loihi import check
 from snnsim.hardware.loihi.check import Quantised
+from snnsim.hardware.sfq.analog.export import is_junctions
 from snnsim.hardware.sfq.export import is_description
 from snnsim.hardware.verify import compared, events_of
+from snnsim.interop.junctions_proof import prove_junctions
 from snnsim.interop.lava_tools import LavaReport, verify_lava
 from snnsim.interop.nir_tools import READ_BY, beside
 from snnsim.interop.sfq_proof import prove_sfq
@@ -71,13 +73,15 @@ def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: 
     """Read the artefact again, run it in snnsim and, with `tools`, in every tool that is installed and reads it.
 
     path: what an export wrote: NIR, or for Loihi lava-dl's .net, the description of processes (.json), or Lava's script (.py);
-    or the description of SFQ cells (.json).
+    or the description of SFQ cells or junctions (.json).
     network: what it was made of. samples: those of `hardware.verify`. labels: their classes, for the accuracies. lava: the
     Python in which Lava is installed.
 
     Errors: those of the reader, which name the file; ValueError when the artefact is of another network.
     """
     events = events_of(samples)
+    if is_junctions(path):
+        return prove_junctions(path, network, counts_of(network, events), labels, tools)
     if is_description(path):
         return prove_sfq(path, network, counts_of(network, events), labels, tools)
     if Path(path).suffix in LOIHI:

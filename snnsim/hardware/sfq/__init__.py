@@ -1,5 +1,6 @@
 """Networks as superconducting pulse logic: single flux quanta that are counted."""
 
+from snnsim.hardware.sfq.analog.export import export_junctions
 from snnsim.hardware.sfq.export import export
 from snnsim.hardware.sfq.jitter import JitterRow, margin, sweep
 from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork, of_network
@@ -9,4 +10,4 @@ from snnsim.hardware.sfq.trained import of_run
 from snnsim.hardware.sfq.xor import xor, xor_pulses
 
 __all__ = ["Delays", "JitterRow", "Phase", "PulseResult", "SFQLayer", "SFQNetwork", "Schedule", "asynchronous", "export",
-           "input_pulses", "margin", "of_network", "of_run", "run", "slotted", "sweep", "xor", "xor_pulses"]
+           "export_junctions", "input_pulses", "margin", "of_network", "of_run", "run", "slotted", "sweep", "xor", "xor_pulses"]

@@ -42,7 +42,7 @@ def export(network: SFQNetwork | Network, path: str | os.PathLike[str], *, level
     """
     target = Path(path)
     if level != "cells":
-        raise ValueError(f"level must be 'cells', got {level!r}: the level of junctions is not written yet")
+        raise ValueError(f"level must be 'cells', got {level!r}: sfq.export_junctions writes junctions")
     if target.suffix != ".json":
         raise ValueError(f"path must end in .json, got {target.name!r}")
     name = identifier(target.stem)
