@@ -1,4 +1,4 @@
-"""snnsim data: look at event files, check them, write the embedded ones."""
+"""snnsim data: look at event files, check them, keep them in event stores, write the embedded ones."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
+from snnsim.cli import storing
 from snnsim.cli.output import complain, dump, say, table
 from snnsim.cli.samples import load, of_files, spread
 
-app = typer.Typer(help="Look at event files and data sets: info, check, digits.", no_args_is_help=True)
+app = typer.Typer(help="Look at event files and data sets: info, check, pack, slice, digits.", no_args_is_help=True)
+app.command("pack")(storing.pack)
+app.command("slice")(storing.slice_)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Where = Annotated[Path, typer.Argument(help="An event file (N-MNIST .bin), or N-MNIST's folder of Train and Test.")]
+Where = Annotated[Path, typer.Argument(help="An event file (N-MNIST .bin), N-MNIST's folder of Train and Test, or an event "
+                                          "store.")]
 LOOKED_AT = 200  # recordings of a folder that the rates are measured on
 
 
@@ -22,11 +26,17 @@ def info(path: Where, as_json: AsJson = False) -> None:
 
     Examples: `snnsim data info 00003.bin`, `snnsim data info ~/N-MNIST`
     """
-    found = _folder(path) if path.is_dir() else _file(path)
+    found = storing.describe(path) if _is_store(path) else _folder(path) if path.is_dir() else _file(path)
     if as_json:
         dump(found)
     else:
         table(("", ""), [(name.replace("_", " "), _shown(value)) for name, value in found.items()])
+
+
+def _is_store(path: Path) -> bool:
+    from snnsim.datasets.eventstore.manifest import is_store
+
+    return is_store(path)
 
 
 def _shown(value: Any) -> str:
@@ -63,10 +73,15 @@ def _folder(path: Path) -> dict[str, Any]:
 def check(path: Where) -> None:
     """Read every event of a file or a data set, and list the files that are faulty. Exit code 1 when there are some.
 
-    Checked: whole records, times that never run backwards, pixels on the sensor. Example: `snnsim data check ~/N-MNIST`
+    Checked: whole records, times that never run backwards, pixels on the sensor; of a store checksums, too.
+
+    Example: `snnsim data check ~/N-MNIST`
     """
     from snnsim.progress import bar
 
+    if _is_store(path):
+        storing.check(path)
+        return
     files = [path]
     if path.is_dir():
         files = [Path(part.store.source(i)) for part in load("nmnist", path, "PATH") for i in range(len(part))]

@@ -8,13 +8,19 @@ from snnsim.datasets.cochlea import Cochlea, Voice
 from snnsim.datasets.dataset import EventDataset, split
 from snnsim.datasets.digits import digits_events
 from snnsim.datasets.events import EVENT, Recording, Sensor, make_events, validate
+from snnsim.datasets.eventstore.cache import cache_key, cached
+from snnsim.datasets.eventstore.checking import check_store
+from snnsim.datasets.eventstore.cutting import cut
+from snnsim.datasets.eventstore.packing import pack
+from snnsim.datasets.eventstore.reading import EventStore, open_store
 from snnsim.datasets.loading import load
 from snnsim.datasets.motion import Motion, estimate_motion, stabilise
 from snnsim.datasets.nmnist import nmnist, read_nmnist, write_nmnist
 from snnsim.datasets.shuffling import shuffle_steps
 from snnsim.datasets.spoken import Sounds, read_spoken, spoken_digits, synthetic_spoken, write_spoken
 
-__all__ = ["EVENT", "Augment", "Camera", "Cochlea", "EventBatch", "EventDataset", "Motion", "Recording", "Sensor", "Sounds",
-           "Voice", "adding", "bin_events", "digits_events", "estimate_motion", "load", "make_events", "nmnist", "read_nmnist",
-           "read_spoken", "shuffle_steps", "split", "spoken_digits", "stabilise", "synthetic_spoken",
-           "validate", "write_nmnist", "write_spoken"]
+__all__ = ["EVENT", "Augment", "Camera", "Cochlea", "EventBatch", "EventDataset", "EventStore", "Motion", "Recording",
+           "Sensor", "Sounds", "Voice", "adding", "bin_events", "cache_key", "cached", "check_store", "cut", "digits_events",
+           "estimate_motion", "load", "make_events", "nmnist", "open_store", "pack", "read_nmnist", "read_spoken",
+           "shuffle_steps", "split", "spoken_digits", "stabilise", "synthetic_spoken", "validate", "write_nmnist",
+           "write_spoken"]
