@@ -41,6 +41,7 @@ def assert_reads(folder, tool, count):
     assert total > (50 if RESET[tool] == "hard" else 20) * count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", [SINABS])
 def test_card6_a_few_random_nets_with_soft_reset_spike_the_same_in_sinabs(tmp_path, tool):
     assert_reads(tmp_path, tool, 12)

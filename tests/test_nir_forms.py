@@ -97,6 +97,7 @@ def test_wrong_forms_are_named(tmp_path):
             nir.export(net("1d"), tmp_path / "a.nir", **given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", [SNNTORCH, SPIKINGJELLY, NORSE])
 def test_both_forms_spike_the_same_in_snntorch_and_spikingjelly_and_norse_refuses_them(tmp_path, tool):
     jobs = [(net(form), form, encoding(tool, i)) for form in FORMS for i in range(2)]

@@ -363,6 +363,7 @@ def torchrun(processes, *arguments):
          *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_torchrun_trains_as_one_process_does(digits):
     """Batches of 7, the last of 5; what is printed and written is there once."""
     out = digits / "two"

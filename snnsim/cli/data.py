@@ -1,4 +1,4 @@
-"""snnsim data: look at event files, check them, convert them, write the embedded ones."""
+"""snnsim data: look at event files, check and convert them, keep them in event stores, write the embedded ones."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snnsim.cli import storing
 from snnsim.cli.output import complain, dump, say, table
 from snnsim.cli.samples import load, spread
 
 if TYPE_CHECKING:
     from snnsim.datasets import Sensor
 
-app = typer.Typer(help="Look at event files and data sets: info, check, convert, digits.", no_args_is_help=True)
+app = typer.Typer(help="Look at event files and data sets: info, check, convert, pack, slice, digits.", no_args_is_help=True)
+app.command("pack")(storing.pack)
+app.command("slice")(storing.slice_)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Where = Annotated[Path, typer.Argument(help="An event file of any format, or N-MNIST's folder of Train and Test.")]
+Where = Annotated[Path, typer.Argument(help="An event file of any format, N-MNIST's folder of Train and Test, or an event "
+                                            "store.")]
 Form = Annotated[str | None, typer.Option("--format", help="The file's format, such as evt3; by default what it holds tells.")]
 Size = Annotated[str | None, typer.Option("--sensor", metavar="WIDTHxHEIGHT", help="The sensor, whatever the file says.")]
 OnError = Annotated[str, typer.Option("--on-error", help="Faulty records: raise, skip, or truncate before the first.")]
@@ -32,11 +36,18 @@ def info(
 
     Examples: `snnsim data info driving.raw --head`, `snnsim data info ~/N-MNIST`
     """
-    found = _folder(path) if path.is_dir() else _head(path, form) if head else _file(path, form, sensor, order)
+    found = (storing.describe(path) if _is_store(path) else _folder(path) if path.is_dir() else
+             _head(path, form) if head else _file(path, form, sensor, order))
     if as_json:
         dump(found)
     else:
         table(("", ""), [(name.replace("_", " "), _shown(value)) for name, value in found.items()])
+
+
+def _is_store(path: Path) -> bool:
+    from snnsim.datasets.eventstore.manifest import is_store
+
+    return is_store(path)
 
 
 def _shown(value: Any) -> str:
@@ -102,12 +113,17 @@ def _folder(path: Path) -> dict[str, Any]:
 def check(path: Where, form: Form = None, sensor: Size = None) -> None:
     """Read every event of a file or a data set, and list the files that are faulty. Exit code 1 when there are some.
 
-    Checked: whole records, times that never run backwards, pixels on the sensor. Files may be larger than memory.
+    Checked: whole records, times that never run backwards, pixels on the sensor; of a store checksums, too. Files may be
+    larger than memory.
+
     Example: `snnsim data check ~/N-MNIST`
     """
     from snnsim import datasets
     from snnsim.progress import bar
 
+    if _is_store(path):
+        storing.check(path)
+        return
     files, size = [path], sized(sensor)
     if path.is_dir():
         files = [Path(part.store.source(i)) for part in load("nmnist", path, "PATH") for i in range(len(part))]

@@ -1,0 +1,1 @@
+"""The event store: recordings in sharded HDF5 files with checksums, read through memory maps."""
