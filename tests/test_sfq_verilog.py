@@ -207,7 +207,7 @@ def test_verilog_that_was_changed_is_found(exported: Path) -> None:
 
 def test_what_export_refuses(exported: Path) -> None:
     net = of_network(load_network(exported / "net.h5"))
-    with pytest.raises(ValueError, match="level must be 'cells', got 'junctions': the level of junctions is not written yet"):
+    with pytest.raises(ValueError, match="level must be 'cells', got 'junctions': sfq.export_junctions writes junctions"):
         export(net, exported / "x.json", level="junctions")
     with pytest.raises(ValueError, match=r"path must end in \.json, got 'x\.v'"):
         export(net, exported / "x.v")
