@@ -11,6 +11,7 @@ from benchmarks import (
     delays,
     export,
     faults,
+    frame,
     generality,
     gpu,
     inference,
@@ -37,7 +38,8 @@ BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scalin
               "train-conv": training.train_conv, "train-memory": training_memory.train_memory,
               "train-threads": training_threads.train_threads, "layout": layout_picture.layout, "gpu": gpu.gpu,
               "sparse": sparse.sparse, "methods": methods.methods, "cochlea": cochlea.cochlea, "delays": delays.delays,
-              "export": export.export, "lava": loihi.lava, "faults": faults.faults, "sanafe": sanafe.sanafe}
+              "export": export.export, "lava": loihi.lava, "faults": faults.faults, "frame": frame.frame,
+              "sanafe": sanafe.sanafe}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

@@ -23,8 +23,8 @@ from tests.test_plot import recording, small_network
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [["demo"], ["doctor"], ["train"], ["run"], ["export"], ["verify"], ["map"], ["data", "info"], ["data", "check"],
-            ["data", "digits"], ["plot", "events"], ["plot", "network"], ["plot", "raster"], ["plot", "membranes"],
-            ["plot", "training"], ["plot", "populations"], ["plot", "statistics"], ["plot", "traces"]]
+            ["data", "digits"], ["data", "view"], ["plot", "events"], ["plot", "network"], ["plot", "raster"],
+            ["plot", "membranes"], ["plot", "training"], ["plot", "populations"], ["plot", "statistics"], ["plot", "traces"]]
 RECIPE = """
 [data]
 name = "nmnist"

@@ -10,7 +10,7 @@ import typer
 from snnsim.cli.output import complain, dump, say, table
 from snnsim.cli.samples import load, of_files, spread
 
-app = typer.Typer(help="Look at event files and data sets: info, check, digits.", no_args_is_help=True)
+app = typer.Typer(help="Look at event files and data sets: info, check, view, digits.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[Path, typer.Argument(help="An event file (N-MNIST .bin), or N-MNIST's folder of Train and Test.")]
 LOOKED_AT = 200  # recordings of a folder that the rates are measured on
@@ -82,6 +82,30 @@ def check(path: Where) -> None:
     say(f"{len(files):,} files, {events:,} events; {faulty or 'none'} faulty", "red" if faulty else "green")
     if faulty:
         raise typer.Exit(1)
+
+
+@app.command()
+def view(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="An event file.")],
+    out: Annotated[Path, typer.Option("--out", help="A picture (.png, .svg, .pdf) or an animation (.gif, .html).")],
+    frames: Annotated[int, typer.Option("--frames", min=1, max=2000, help="Frames of an animation.")] = 60,
+) -> None:
+    """Draw a recording: all its events and their rate over time, or an animation, as the name given with --out says.
+
+    Example: `snnsim data view 00003.bin --out 00003.gif`
+    """
+    from snnsim.plot.saving import FORMATS, save
+    from snnsim.plot.viewing import MOVING, animate, overview
+
+    kind = out.suffix.lstrip(".").lower()
+    if kind not in (*FORMATS, *MOVING):
+        raise ValueError(f"cannot draw to {out}: its name must end in " + ", ".join(f".{f}" for f in (*FORMATS, *MOVING)))
+    [recording] = of_files([path])
+    if kind in MOVING:
+        animate(recording, out, frames)
+    else:
+        save(overview(recording), out)
+    say(f"{out}: {len(recording.events):,} events of {path}")
 
 
 @app.command()

@@ -13,6 +13,7 @@ from snnsim.plot.saving import save, svg
 from snnsim.plot.statistics import statistics
 from snnsim.plot.traces import traces
 from snnsim.plot.training import training
+from snnsim.plot.viewing import animate, overview
 
-__all__ = ["activity", "confusion", "events", "match", "membranes", "network", "populations", "raster", "readout",
-           "save", "statistics", "svg", "traces", "training"]
+__all__ = ["activity", "animate", "confusion", "events", "match", "membranes", "network", "overview", "populations", "raster",
+           "readout", "save", "statistics", "svg", "traces", "training"]
