@@ -12,6 +12,7 @@ from benchmarks import (
     delays,
     export,
     faults,
+    frame,
     generality,
     gpu,
     inference,
@@ -44,10 +45,9 @@ BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scalin
               "train-conv": training.train_conv, "train-memory": training_memory.train_memory,
               "train-threads": training_threads.train_threads, "layout": layout_picture.layout, "gpu": gpu.gpu,
               "sparse": sparse.sparse, "methods": methods.methods, "cochlea": cochlea.cochlea, "delays": delays.delays,
-              "export": export.export, "lava": loihi.lava, "faults": faults.faults, "sanafe": sanafe.sanafe,
-              "sfq": sfq.sfq, "sfq_cells": sfq_cells.sfq_cells, "sfq_digits": sfq_digits.sfq_digits,
-              "sfq_pulses": sfq_pulses.sfq_pulses, "sfq_verilog": sfq_verilog.sfq_verilog, "decode": decode.decode,
-              "store": store.store}
+              "export": export.export, "lava": loihi.lava, "faults": faults.faults, "sanafe": sanafe.sanafe, "sfq": sfq.sfq,
+              "sfq_cells": sfq_cells.sfq_cells, "sfq_digits": sfq_digits.sfq_digits, "sfq_pulses": sfq_pulses.sfq_pulses,
+              "sfq_verilog": sfq_verilog.sfq_verilog, "decode": decode.decode, "store": store.store, "frame": frame.frame}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

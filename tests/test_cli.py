@@ -23,9 +23,10 @@ from tests.test_plot import recording, small_network
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [["demo"], ["doctor"], ["train"], ["run"], ["export"], ["verify"], ["map"], ["data", "info"], ["data", "check"],
-            ["data", "convert"], ["data", "digits"], ["data", "pack"], ["data", "slice"], ["plot", "events"],
-            ["plot", "network"], ["plot", "raster"], ["plot", "membranes"], ["plot", "training"], ["plot", "populations"],
-            ["plot", "statistics"], ["plot", "traces"], ["sfq", "sim"], ["sfq", "margins"], ["sfq", "xor"]]
+            ["data", "convert"], ["data", "digits"], ["data", "pack"], ["data", "slice"], ["data", "view"],
+            ["plot", "events"], ["plot", "network"], ["plot", "raster"], ["plot", "membranes"], ["plot", "training"],
+            ["plot", "populations"], ["plot", "statistics"], ["plot", "traces"], ["sfq", "sim"], ["sfq", "margins"],
+            ["sfq", "xor"]]
 RECIPE = """
 [data]
 name = "nmnist"

@@ -14,7 +14,8 @@ from snnsim.cli.samples import load, spread
 if TYPE_CHECKING:
     from snnsim.datasets import Sensor
 
-app = typer.Typer(help="Look at event files and data sets: info, check, convert, pack, slice, digits.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True,
+                  help="Look at event files and data sets: info, check, view, convert, pack, slice, digits.")
 app.command("pack")(storing.pack)
 app.command("slice")(storing.slice_)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -167,6 +168,32 @@ def convert(
         say(str(warning.message), "yellow")
     datasets.write(out, recording.events, recording.sensor, format=to)
     say(f"{out}: {len(recording):,} events, {_pixels(recording.sensor)}")
+
+
+@app.command()
+def view(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="An event file.")],
+    out: Annotated[Path, typer.Option("--out", help="A picture (.png, .svg, .pdf) or an animation (.gif, .html).")],
+    frames: Annotated[int, typer.Option("--frames", min=1, max=2000, help="Frames of an animation.")] = 60,
+    form: Form = None, sensor: Size = None, order: Order = "raise",
+) -> None:
+    """Draw a recording: all its events and their rate over time, or an animation, as the name given with --out says.
+
+    Example: `snnsim data view 00003.bin --out 00003.gif`
+    """
+    from snnsim import datasets
+    from snnsim.plot.saving import FORMATS, save
+    from snnsim.plot.viewing import MOVING, animate, overview
+
+    kind = out.suffix.lstrip(".").lower()
+    if kind not in (*FORMATS, *MOVING):
+        raise ValueError(f"cannot draw to {out}: its name must end in " + ", ".join(f".{f}" for f in (*FORMATS, *MOVING)))
+    recording = datasets.read(path, format=form, sensor=sized(sensor), order=order)
+    if kind in MOVING:
+        animate(recording, out, frames)
+    else:
+        save(overview(recording), out)
+    say(f"{out}: {len(recording.events):,} events of {path}")
 
 
 @app.command()

@@ -16,7 +16,9 @@ from snnsim.plot.schematic import cells, elements
 from snnsim.plot.statistics import statistics
 from snnsim.plot.traces import traces
 from snnsim.plot.training import training
+from snnsim.plot.viewing import animate, overview
 from snnsim.plot.waveforms import waveforms
 
-__all__ = ["activity", "cells", "confusion", "decisions", "elements", "events", "margins", "match", "membranes", "network",
-           "populations", "raster", "readout", "save", "statistics", "svg", "traces", "training", "waveforms"]
+__all__ = ["activity", "animate", "cells", "confusion", "decisions", "elements", "events", "margins", "match", "membranes",
+           "network", "overview", "populations", "raster", "readout", "save", "statistics", "svg", "traces", "training",
+           "waveforms"]
