@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim import engine
 from snnsim.hardware import MatchReport
 from snnsim.hardware.sfq.analog.export import read_junctions
 from snnsim.hardware.sfq.analog.run import Decisions, circuit_of, decisions, run_junctions
 from snnsim.hardware.sfq.stepper import pulses_of
 from snnsim.hardware.verify import compare
 from snnsim.interop.ngspice_tool import run_ngspice
+from snnsim.interop.sfq_proof import same_network, spikes_of
 from snnsim.network import Network
 
 if TYPE_CHECKING:
@@ -36,19 +36,15 @@ def prove_junctions(path: str | os.PathLike[str], network: Network, counts: NDAr
 
     told = read_junctions(path)
     net = told.network
-    names = {p.name: p.size for p in network.populations[1:]}
-    held = {q.name: q.size for q in net.layers}
-    if names != held or network.input.size != net.inputs:
-        raise ValueError(f"{path} holds {net.inputs} inputs and the layers {held}, the network has {network.input.size} and "
-                         f"{names}: it is an export of another network")
+    same_network(path, net, network)
     given = counts.shape[1]
     counts = counts[:, :max(1, MOST_TICKS // len(counts))]
     pulses = pulses_of(net, counts)
     left, samples = int(np.sum(counts) - pulses.sum()), pulses.shape[1]
     labels = None if labels is None else labels[:samples]
-    expected = _spikes(network, pulses)
+    expected = spikes_of(network, pulses)
     each = [run_junctions(told.laid(pulses[:, b])) for b in range(samples)]
-    found = {n: np.stack([d.fired[n] for d in each], 1) for n in held}
+    found = {n: np.stack([d.fired[n] for d in each], 1) for n in expected}
     last = net.layers[-1].name
     after, before = found[last].sum(0).argmax(-1), expected[last].sum(0).argmax(-1)
     equal = int((after == before).sum())
@@ -59,7 +55,7 @@ def prove_junctions(path: str | os.PathLike[str], network: Network, counts: NDAr
         if not file.is_file() or file.stat().st_size > LARGEST_DECK:
             raise RuntimeError(f"there is no deck {file}, or it is too large")
         got = simulate(replace(told.laid(), text=file.read_text(encoding="utf-8")))
-        return _report(path, _spikes(network, told.pulses[:, None]), {n: s[:, None] for n, s in got.fired.items()}, [got],
+        return _report(path, spikes_of(network, told.pulses[:, None]), {n: s[:, None] for n, s in got.fired.items()}, [got],
                        None, tool)
 
     runs.append(_run("snnsim, the deck", lambda: written("snnsim, the deck", run_junctions)))
@@ -70,12 +66,6 @@ def prove_junctions(path: str | os.PathLike[str], network: Network, counts: NDAr
     notes += [f"not exact, as the description says: {text}" for text in told.inexact]
     scored = [None if labels is None else float(np.mean(p == np.asarray(labels))) for p in (before, after)]
     return Proof(os.fspath(path), "sfq", samples, tuple(runs), equal, scored[0], scored[1], notes=tuple(notes))
-
-
-def _spikes(network: Network, pulses: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    events = pulses.reshape(*pulses.shape[:2], *network.input.shape).astype(network.dtype)
-    theirs = engine.run(network, events)
-    return {p.name: theirs.spikes[p.name].dense().reshape(*pulses.shape[:2], -1) for p in network.populations[1:]}
 
 
 def _ngspice(laid: Any) -> Decisions:

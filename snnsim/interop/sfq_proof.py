@@ -14,6 +14,7 @@ from snnsim import engine
 from snnsim.hardware import MatchReport
 from snnsim.hardware.sfq.bench import bench
 from snnsim.hardware.sfq.export import Described, read
+from snnsim.hardware.sfq.model import SFQNetwork
 from snnsim.hardware.sfq.stepper import pulses_of, step
 from snnsim.hardware.verify import LayerMatch, compare
 from snnsim.interop.iverilog_tool import MOST_TEXT, run_iverilog
@@ -30,15 +31,10 @@ def prove_sfq(path: str | os.PathLike[str], network: Network, counts: NDArray[An
 
     told = read(path)
     net = told.network
-    names = {p.name: p.size for p in network.populations[1:]}
-    held = {q.name: q.size for q in net.layers}
-    if names != held or network.input.size != net.inputs:
-        raise ValueError(f"{path} holds {net.inputs} inputs and the layers {held}, the network has {network.input.size} and "
-                         f"{names}: it is an export of another network")
+    same_network(path, net, network)
     pulses = pulses_of(net, counts)
     left = int(np.sum(counts) - pulses.sum())
-    theirs = engine.run(network, pulses.reshape(counts.shape).astype(network.dtype))
-    expected = {n: theirs.spikes[n].dense().reshape(*pulses.shape[:2], -1) for n in names}
+    expected = spikes_of(network, pulses)
     found = step(net, pulses)
     after, before = (s[net.layers[-1].name].sum(0).argmax(-1) for s in (found, expected))
     equal = int((after == before).sum())
@@ -50,6 +46,21 @@ def prove_sfq(path: str | os.PathLike[str], network: Network, counts: NDArray[An
     notes = net.notes if not left else (*net.notes, f"{left} events beyond the burst of {net.burst} were left out, in both")
     scored = [None if labels is None else float(np.mean(p == np.asarray(labels))) for p in (before, after)]
     return Proof(os.fspath(path), "sfq", samples, tuple(runs), equal, scored[0], scored[1], notes=notes)
+
+
+def same_network(path: str | os.PathLike[str], net: SFQNetwork, network: Network) -> None:
+    """ValueError unless what a description holds has the layers of the network."""
+    names = {p.name: p.size for p in network.populations[1:]}
+    held = {q.name: q.size for q in net.layers}
+    if names != held or network.input.size != net.inputs:
+        raise ValueError(f"{path} holds {net.inputs} inputs and the layers {held}, the network has {network.input.size} and "
+                         f"{names}: it is an export of another network")
+
+
+def spikes_of(network: Network, pulses: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """What the engine fires for pulses [T, B, inputs], by layer, [T, B, neurons]."""
+    theirs = engine.run(network, pulses.reshape(*pulses.shape[:2], *network.input.shape).astype(network.dtype))
+    return {p.name: theirs.spikes[p.name].dense().reshape(*pulses.shape[:2], -1) for p in network.populations[1:]}
 
 
 def _iverilog(path: Path, told: Described, pulses: NDArray[np.int64], expected: dict[str, NDArray[Any]]) -> Any:

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from snnsim.files import replacing
 from snnsim.hardware.sfq.bench import bench
 from snnsim.hardware.sfq.build import LARGEST, expand
 from snnsim.hardware.sfq.check import check
+from snnsim.hardware.sfq.description import begins_with, naming, read_described, write_files
 from snnsim.hardware.sfq.library import Library, load
 from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork, of_network
 from snnsim.hardware.sfq.phases import SPACING, Phases, phases, whole
@@ -57,9 +57,7 @@ def export(network: SFQNetwork | Network, path: str | os.PathLike[str], *, level
     texts, times = verilog(planned, x, name, form)
     found = statistics(planned, ticks=len(x))
     texts[target.name] = json.dumps(_described(planned, form, times, found), indent=1, allow_nan=False) + "\n"
-    for file, text in texts.items():  # the description last: it names the others
-        with replacing(target.with_name(file)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_files(target.parent, texts)
     return found
 
 
@@ -113,29 +111,13 @@ class Described:
 
 def is_description(path: str | os.PathLike[str]) -> bool:
     """Whether a file begins as `export` writes it."""
-    try:
-        with open(path, "rb") as file:
-            return f'"format": "{FORMAT}"'.encode() in file.read(200)
-    except OSError:
-        return False
+    return begins_with(path, FORMAT)
 
 
 def read(path: str | os.PathLike[str]) -> Described:
     """A description. ValueError that names the file and the key."""
-    file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    if file.stat().st_size > LARGEST_FILE:
-        raise ValueError(f"{path} has {file.stat().st_size} bytes, at most {LARGEST_FILE} are read")
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as e:
-        raise ValueError(f"{path} is not JSON: {e}") from None
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        raise ValueError(f"{path} is no description of SFQ cells: its format must be {FORMAT!r}")
-    if told.get("schema") != SCHEMA:
-        raise ValueError(f"{path} has the schema {told.get('schema')!r}, this version reads {SCHEMA}")
-    try:
+    told = read_described(path, FORMAT, SCHEMA, "cells", LARGEST_FILE)
+    with naming(path):
         layers = [SFQLayer(_of(q, "name", str), q["weight"], q["threshold"], q["leak"], q["reset"], q["bits"])
                   for q in _of(told, "layers", list)]
         net = SFQNetwork(layers, TimeBase(**_of(told, "time", dict)), told["burst"], _of(told, "classes", list),
@@ -144,10 +126,6 @@ def read(path: str | os.PathLike[str]) -> Described:
         if form not in ("table", "cells"):
             raise ValueError(f"form must be 'table' or 'cells', got {form!r}")
         return Described(net, form, *_schedule(net, _of(told, "schedule", dict)))
-    except KeyError as e:
-        raise ValueError(f"{path}: {e.args[0]} is missing") from None
-    except (TypeError, ValueError, OverflowError, AttributeError) as e:
-        raise ValueError(f"{path}: {e}") from None
 
 
 def _of(told: Any, key: str, kind: type) -> Any:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.files import replacing
 from snnsim.hardware.sfq.analog.deck import Clock, Laid, lay_out
 from snnsim.hardware.sfq.analog.fit import Fitted, fit_network
 from snnsim.hardware.sfq.analog.require import count_junctions
 from snnsim.hardware.sfq.analog.run import circuit_of
 from snnsim.hardware.sfq.analog.soma import Soma
+from snnsim.hardware.sfq.description import begins_with, naming, read_described, write_files
 from snnsim.hardware.sfq.junctions.ngspice import to_ngspice
 from snnsim.hardware.sfq.library import Library, Process, load
 from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork, of_network
@@ -51,9 +51,7 @@ def export_junctions(network: SFQNetwork | Network, path: str | os.PathLike[str]
     texts = {target.with_suffix(".cir").name: laid.text,
              f"{target.stem}.ngspice.cir": to_ngspice(circuit_of(laid), laid.watched),
              target.name: json.dumps(_described(fitted, laid, library), indent=1, allow_nan=False) + "\n"}
-    for file, text in texts.items():  # the description last: it names the others
-        with replacing(target.with_name(file)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_files(target.parent, texts)
     return fitted
 
 
@@ -86,29 +84,13 @@ class Described:
 
 def is_junctions(path: str | os.PathLike[str]) -> bool:
     """Whether a file begins as `export_junctions` writes it."""
-    try:
-        with open(path, "rb") as file:
-            return f'"format": "{FORMAT}"'.encode() in file.read(200)
-    except OSError:
-        return False
+    return begins_with(path, FORMAT)
 
 
 def read_junctions(path: str | os.PathLike[str]) -> Described:
     """A description. Errors: FileNotFoundError; ValueError that names the file and the key."""
-    file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    if file.stat().st_size > LARGEST_FILE:
-        raise ValueError(f"{path} has {file.stat().st_size} bytes, at most {LARGEST_FILE} are read")
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as e:
-        raise ValueError(f"{path} is not JSON: {e}") from None
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        raise ValueError(f"{path} is no description of SFQ junctions: its format must be {FORMAT!r}")
-    if told.get("schema") != SCHEMA:
-        raise ValueError(f"{path} has the schema {told.get('schema')!r}, this version reads {SCHEMA}")
-    try:
+    told = read_described(path, FORMAT, SCHEMA, "junctions", LARGEST_FILE)
+    with naming(path):
         layers = [SFQLayer(q["name"], q["weight"], q["threshold"], leak=0, bits=q["bits"]) for q in told["layers"]]
         somas = tuple(tuple(Soma(**s) for s in q["somas"]) for q in told["layers"])
         found = Described(SFQNetwork(layers, classes=told["classes"]), somas, np.asarray(told["pulses"]),
@@ -117,8 +99,4 @@ def read_junctions(path: str | os.PathLike[str]) -> Described:
         if [len(s) for s in somas] != [q.size for q in layers]:
             raise ValueError("somas must be one for each neuron")
         found.laid()
-    except KeyError as e:
-        raise ValueError(f"{path}: {e.args[0]} is missing") from None
-    except (TypeError, ValueError, OverflowError, AttributeError) as e:
-        raise ValueError(f"{path}: {e}") from None
     return found
