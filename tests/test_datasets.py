@@ -153,9 +153,11 @@ def test_a_split_depends_on_its_seed():
 
 
 def test_load_knows_its_names():
-    assert sentence_of(load, "mnist") == "name must be one of 'digits-events', 'nmnist', 'spoken-digits', got 'mnist'"
-    assert sentence_of(load, "nmnist") == ('nmnist needs root, the folder that holds Train and Test: '
-                                           'datasets.load("nmnist", root=...)')
+    assert sentence_of(load, "mnist") == (
+        "name must be one of 'digits-events', 'nmnist', 'spoken-digits', 'shd', 'ssc', 'dvs-gesture', 'cifar10-dvs', "
+        "'n-caltech101', 'n-cars', 'store', got 'mnist'")
+    assert sentence_of(load, "nmnist").startswith('nmnist needs root, the folder that holds Train and Test: '
+                                                  'datasets.load("nmnist", root=...); download Train.zip, Test.zip (size ')
     assert sentence_of(load, "digits-events", root="x") == ("digits-events is simulated and needs no files: leave root "
                                                             "out, got 'x'")
     assert sentence_of(load, "digits-events", seed=-1) == "seed must be a whole number from 0, got -1"

@@ -10,6 +10,7 @@ import pytest
 from snnsim import datasets
 from snnsim.datasets import Augment, EventDataset, cache_key, cached, pack
 from snnsim.datasets.eventstore import cache
+from snnsim.datasets.transforms import Compose, Crop, Downsample, Flip
 from tests.test_event_store import SENSOR, equal, mixed, of, random_events, sentence_of
 
 CALLS = []
@@ -49,6 +50,14 @@ def test_what_is_cached_is_what_the_transform_gives_and_is_computed_once(tmp_pat
     assert [r.source for r in found] == ["r0", "r1", "r2"] and len(set(CALLS)) == 3
     equal(cached(small(), Late(), tmp_path), found)
     assert len(CALLS) == 3 and [p.name for p in tmp_path.iterdir()] == [cache_key(dataset, Late())]
+
+
+def test_a_transform_to_another_sensor_is_cached_as_it_is(tmp_path):
+    steps = Compose(Crop(40, 50), Downsample(2), Flip("x"))
+    equal(cached(small(), steps, tmp_path), steps(small()))
+    others = (Crop(40, 50), Crop(40, 50, 0), Compose(Crop(40, 50)), Compose(*steps.stages[:2]), Flip("x"), Flip("x", seed=1),
+              Flip("x", 0.5), Downsample(2), Downsample((2, 3)))
+    assert len({cache_key(small(), t) for t in (steps, *others)}) == 10
 
 
 def test_every_input_is_in_the_key(tmp_path):

@@ -164,13 +164,15 @@ def test_workers_of_a_data_loader(context, tmp_path):
     pack(dataset, tmp_path / "s", shard_events=300).store.close()
     found = open_store(tmp_path / "s")
     for used in (False, True):  # a store that the parent has read from is as good
+        if used:
+            assert sum(map(len, found)) == 1351
+        if context == "spawn" and not used:  # each process that is spawned loads torch: once is enough
+            continue
         loader = DataLoader(found, batch_size=2, num_workers=2, collate_fn=as_they_are, multiprocessing_context=context)
         rows = [row for batch in loader for row in batch]
         assert [(t.tolist(), label, source) for t, label, source in rows] == [
             (r.events["t"].tolist(), r.label, r.source) for r in dataset]
         assert found.store.opened == 3 * used
-        for r in found:
-            assert len(r) >= 0
 
 
 def test_a_store_is_sent_without_what_it_has_opened(tmp_path):

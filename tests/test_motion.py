@@ -130,7 +130,7 @@ def test_errors_name_the_argument(tmp_path):
     tree(tmp_path)
     assert sentence_of(load, "nmnist", root=tmp_path, stabilised="True") == "stabilised must be true or false, got 'True'"
     assert sentence_of(load, "nmnist", root=tmp_path, still=True) == (
-        "nmnist has no option 'still': allowed are stabilised, pool, polarities, every")
+        "nmnist has no option 'still': allowed are stabilised, pool, polarities, every, synthetic, each, events")
 
 
 @pytest.mark.skipif(not Path(REAL).is_dir(), reason=f"there are no real N-MNIST files in {REAL}")

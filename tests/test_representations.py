@@ -91,6 +91,12 @@ def test_slices_equal_the_definition(events, length, overlap, tail):
     assert all(m.base is not None for m in by_count)  # views
 
 
+def test_slices_at_the_end_of_time():
+    late = make_events([0, 2**62, 2**63 - 2], [0] * 3, [0] * 3, [0] * 3)
+    assert [len(s) for s in SliceByTime((2**62 - 2**20) / 1000)(late)] == [1, 1, 1]
+    assert [len(s) for s in SliceByTime((2**62 - 2**20) / 1000, tail=False)(late)] == [1, 1]
+
+
 def test_slices_of_recordings_and_data_sets():
     made = [Recording(recording(i, 50 + i), i % 2, SENSOR, f"r{i}") for i in range(4)]
     dataset = EventDataset.of(made, ["a", "b"])[1:]

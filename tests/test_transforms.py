@@ -137,6 +137,12 @@ def test_a_missing_span_and_a_missing_patch_have_their_size():
         assert {x for x, _ in missing} == set(range(min(missing)[0], max(missing)[0] + 1))
 
 
+def test_the_longest_recording_there_is():
+    ends = make_events([0, 2**63 - 1], [0, 0], [0, 0], [0, 0])
+    assert [len(DropTime(f)(ends, SENSOR, 3)) for f in (0.0, 1.0)] == [2, 0]
+    assert len(Flip("t")(ends, SENSOR)) == len(Denoise(1.0)(ends, SENSOR)) + 2 == len(Refractory(1.0)(ends, SENSOR))
+
+
 def test_recordings_and_data_sets():
     made = [Recording(recording(i, 50), i % 2, SENSOR, f"r{i}") for i in range(6)]
     dataset = EventDataset.of(made, ["a", "b"])

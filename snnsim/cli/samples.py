@@ -11,13 +11,13 @@ import typer
 if TYPE_CHECKING:
     from snnsim.datasets import EventDataset, Recording
 
-Data = Annotated[str | None, typer.Option("--data", help="Run on the test set of this name: digits-events, nmnist "
-                                                           "or spoken-digits.")]
-Root = Annotated[Path | None, typer.Option("--root", help="Where the data set is. nmnist: the folder that holds Train and "
-                                                            "Test; spoken-digits: an .npz or a folder of wav files.")]
+Data = Annotated[str | None, typer.Option("--data", help="Run on the test set of this name, such as digits-events or "
+                                                           "nmnist: see snnsim data list.")]
+Root = Annotated[Path | None, typer.Option("--root", help="The folder of the data set's files, packed or unpacked: see "
+                                                            "snnsim data list.")]
 Options = Annotated[list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help=(
     "An option of the data set, for nmnist, and for event files, too: stabilised=true; for spoken-digits: speaker=george, "
-    "channels=700. Give it again for more."))]
+    "channels=700; for most, made-up recordings: synthetic=true. Give it again for more."))]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only so many samples; the classes take turns.")]
 
 
@@ -37,6 +37,8 @@ def load(name: str, root: Path | None, option: str, options: Mapping[str, Any] |
     from snnsim import datasets
     from snnsim.datasets.loading import SETS
 
+    if (options or {}).get("synthetic") and name in SETS:
+        return datasets.load(name, root=root, **(options or {}))
     if name not in SETS:
         raise ValueError(f"there is no data set {name!r}: give one of {', '.join(SETS)}")
     if name == "nmnist" and root is None:
@@ -45,6 +47,9 @@ def load(name: str, root: Path | None, option: str, options: Mapping[str, Any] |
         raise ValueError(f"digits-events is simulated and needs no files: leave out {option} {root}")
     if name == "spoken-digits" and root is None:
         raise ValueError(f"spoken-digits is not embedded: give where it is with {option}; {datasets.spoken.HELP}")
+    if name != "digits-events" and root is None:
+        wanted = f"; {datasets.CATALOGUE[name].wanted()}" if name in datasets.CATALOGUE else ""
+        raise ValueError(f"{name} is not embedded: give its folder with {option}{wanted}")
     return datasets.load(name, root=root, **(options or {}))
 
 

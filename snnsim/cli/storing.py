@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from snnsim.cli.output import complain, say
-from snnsim.cli.samples import Options, load, of_files, parsed
+from snnsim.cli.samples import Options, Root, load, of_files, parsed
 
 if TYPE_CHECKING:
     from snnsim.datasets import EventDataset
 
-Source = Annotated[str, typer.Argument(help="An event file (N-MNIST .bin), N-MNIST's folder of Train and Test, an event store, "
-                                            "or digits-events.")]
+Source = Annotated[str, typer.Argument(help="An event file of any format, N-MNIST's folder of Train and Test, a folder with "
+                                            "labels.csv, an event store, or the name of a data set, with --root where it has "
+                                            "files.")]
 Out = Annotated[Path, typer.Argument(help="A folder that does not exist yet, or holds the same work unfinished.")]
 
 
-def pack(source: Source, out: Out, options: Options = None) -> None:
+def pack(source: Source, out: Out, root: Root = None, options: Options = None) -> None:
     """Write recordings as an event store, verified; when it was interrupted, the same command goes on.
 
     A data set with a training and a test set becomes OUT/train and OUT/test.
 
-    Examples: `snnsim data pack ~/N-MNIST nmnist-store`, `snnsim data pack 00003.bin one`
+    Examples: `snnsim data pack ~/N-MNIST nmnist-store`, `snnsim data pack 00003.bin one`,
+    `snnsim data pack shd shd-store --root ~/SHD`
     """
-    for name, part in parts(source, options).items():
+    for name, part in parts(source, options, root).items():
         _write(part, out / name, source)
 
 
@@ -36,6 +38,7 @@ def slice_(
     stop: Annotated[float | None, typer.Option("--to", min=0.0, help="ms; events from it on are left out.")] = None,
     events: Annotated[str | None, typer.Option("--events", metavar="A:B", help="Of these, events A to B - 1.")] = None,
     recordings: Annotated[str | None, typer.Option("--recordings", metavar="A:B", help="Only recordings A to B - 1.")] = None,
+    root: Root = None,
     options: Options = None,
 ) -> None:
     """Write a range of time, of events or of recordings into a store or a .bin file. Times stay as they are.
@@ -46,7 +49,7 @@ def slice_(
     from snnsim import datasets
 
     first, last = _numbers(events, "--events")
-    for name, part in parts(source, options).items():
+    for name, part in parts(source, options, root).items():
         chosen = datasets.cut(part[slice(*_numbers(recordings, "--recordings"))], start, stop, first, last)
         if out.suffix != ".bin":
             _write(chosen, out / name, source)
@@ -67,20 +70,23 @@ def _numbers(text: str | None, option: str) -> tuple[int, int | None]:
     return int(first or 0), int(last) if last else None
 
 
-def parts(source: str, options: list[str] | None = None) -> dict[str, EventDataset]:
+def parts(source: str, options: list[str] | None = None, root: Path | None = None) -> dict[str, EventDataset]:
     """The data sets of a source: one without a name, or "train" and "test"."""
     from snnsim import datasets
     from snnsim.datasets.eventstore.manifest import is_store
+    from snnsim.datasets.loading import SETS
 
     path = Path(source)
     if not options and is_store(path):
         return {"": datasets.open_store(path)}
     if not options and all(is_store(path / name) for name in ("train", "test")):
         return {name: datasets.open_store(path / name) for name in ("train", "test")}
-    if path.is_dir():
+    if not options and (path.is_file() or (path / "labels.csv").is_file()):
+        return {"": datasets.recordings(path)}
+    if source in SETS and (root is not None or not path.is_dir()):
+        pair = load(source, root, "--root", parsed(options))
+    elif path.is_dir():
         pair = load("nmnist", path, "SOURCE", parsed(options))
-    elif source == "digits-events":
-        pair = load(source, None, "SOURCE", parsed(options))
     else:
         [recording] = of_files([path], **parsed(options))
         # its label is not known: the one class has no name

@@ -138,13 +138,11 @@ def bin_events(recordings: Sequence[Events], sensor: Sensor, dt: float, steps: i
     dropped = 0
     for b, events in enumerate(recordings):
         place = slice(offsets[b], offsets[b + 1])
-        outside, bad, largest = _bin(read_only(events), starts[b], length, sensor.height, sensor.width,
+        outside, bad, largest = _bin(read_only(events), starts[b], length, 0, sensor.height, sensor.width,
                                      sensor.polarities, clip, indices[place], values[place], counts[b], tally, seen)
         if bad >= 0:
             validate(events, sensor, f"recording {b}")
-        if largest > EXACT:
-            raise ValueError(f"recording {b} has {largest} events of one pixel in one step, float32 holds counts up to "
-                             f"{EXACT}: use a smaller dt or clip=True")
+        exact(f"recording {b}", largest)
         dropped += outside
     indptr = np.zeros(counts.size + 1, np.int64)
     np.cumsum(counts.T, out=indptr[1:])
@@ -152,11 +150,18 @@ def bin_events(recordings: Sequence[Events], sensor: Sensor, dt: float, steps: i
     return EventBatch(indptr, indices, values, (total, len(recordings), *sensor.shape), dropped)
 
 
+def exact(name: str, largest: float) -> None:
+    """ValueError where float32 cannot hold the largest count."""
+    if largest > EXACT:
+        raise ValueError(f"{name} has {largest:.0f} events of one pixel in one step, float32 holds counts up to {EXACT}: use a "
+                         "smaller dt or clip=True")
+
+
 @jit(nogil=True)
-def _bin(events: Events, start: int, length: Any, height: int, width: int, polarities: int, clip: bool,
+def _bin(events: Events, start: int, length: Any, origin: int, height: int, width: int, polarities: int, clip: bool,
          indices: NDArray[np.int32], values: NDArray[np.float32], counts: NDArray[np.int64], tally: NDArray[np.int64],
          seen: NDArray[np.uint64]) -> tuple[int, int, int]:
-    """Rows of one recording, step after step; counts[t] is the length of one.
+    """Rows of one recording, step after step from step `origin` on; counts[t] is the length of one.
 
     tally, one number a feature, and seen, one bit a feature, come and go as zeros; a row that is read off the bits is
     sorted. Returns events dropped, the first event that is not valid (-1: none), and the largest count.
@@ -166,14 +171,14 @@ def _bin(events: Events, start: int, length: Any, height: int, width: int, polar
     at, i = 0, 0
     while i < len(events):
         first = events[i]["t"] - start
-        step = np.int64(first // length)
+        step = np.int64(first // length) - origin
         begin = at
         while i < len(events):
             e = events[i]
             if e["t"] < last or e["x"] >= width or e["y"] >= height or e["p"] >= polarities:
                 return dropped, i, largest
             t = e["t"] - start
-            if t != first and np.int64(t // length) != step:
+            if t != first and np.int64(t // length) - origin != step:
                 break
             last = e["t"]
             i += 1

@@ -89,10 +89,7 @@ class Camera:
 
     def record(self, image: ArrayLike, sample: int = 0) -> Events:
         """The events of one image, [rows, columns]; sample: its number, which with the seed makes the noise."""
-        picture = np.ascontiguousarray(finite("image", image))
-        if picture.ndim != 2 or not picture.size or picture.min() < 0.0 or picture.max() > 1.0:
-            raise ValueError(f"image must be [rows, columns] with values from 0 to 1, got shape {picture.shape}"
-                             + (f" with values from {picture.min():g} to {picture.max():g}" if picture.size else ""))
+        picture = _checked(image)
         height, width = self.sensor.height, self.sensor.width
         scale = max(picture.shape) / self.size
         keys, count = np.empty(2**14, np.int64), 0
@@ -108,6 +105,14 @@ class Camera:
         rest, events["x"] = np.divmod(rest, width)
         events["t"], events["y"] = np.divmod(rest, height)
         return events
+
+    def frames(self, image: ArrayLike) -> tuple[Floats, Floats]:
+        """What the pixels see of the image on its path, [steps + 1, height, width], and when, in ms: for a `VideoCamera`."""
+        picture = _checked(image)
+        times, right, down = self.path()
+        seen = np.empty((len(times), self.sensor.height, self.sensor.width))
+        _show(picture, max(picture.shape) / self.size, right, down, seen)
+        return seen, times / 1000.0
 
     def record_all(self, images: Sequence[ArrayLike] | Floats, progress: bool | None = None) -> list[Events]:
         """The events of each image, sample i being image i, in threads; the result does not depend on how many."""
@@ -126,6 +131,14 @@ class Camera:
         return rng.integers(0, int(self.duration * 1000.0), count) * places + rng.integers(0, places, count)
 
 
+def _checked(image: ArrayLike) -> Floats:
+    picture = np.ascontiguousarray(finite("image", image))
+    if picture.ndim != 2 or not picture.size or picture.min() < 0.0 or picture.max() > 1.0:
+        raise ValueError(f"image must be [rows, columns] with values from 0 to 1, got shape {picture.shape}"
+                         + (f" with values from {picture.min():g} to {picture.max():g}" if picture.size else ""))
+    return picture
+
+
 @jit(nogil=True)
 def _look(image: Floats, row: float, column: float) -> float:
     """The image between its pixels, bilinear; 0 outside."""
@@ -139,6 +152,18 @@ def _look(image: Floats, row: float, column: float) -> float:
     d = image[r + 1, c] if r + 1 < rows and c >= 0 else 0.0
     e = image[r + 1, c + 1] if r + 1 < rows and c + 1 < columns else 0.0
     return (1.0 - down) * ((1.0 - right) * a + right * b) + down * ((1.0 - right) * d + right * e)
+
+
+@jit(nogil=True)
+def _show(image: Floats, scale: float, right: Floats, down: Floats, out: Floats) -> None:
+    """The image on its path, as the pixels of `out` see it, [steps, height, width]."""
+    steps, height, width = out.shape
+    rows, columns = image.shape
+    for k in range(steps):
+        for y in range(height):
+            for x in range(width):
+                out[k, y, x] = _look(image, (y + 0.5 - 0.5 * height - down[k]) * scale + 0.5 * rows - 0.5,
+                                     (x + 0.5 - 0.5 * width - right[k]) * scale + 0.5 * columns - 0.5)
 
 
 @jit(nogil=True)

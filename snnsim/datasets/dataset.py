@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -77,6 +77,7 @@ class EventDataset(Sequence[Recording]):
 
     name: of the set. sensor: of all recordings. classes: their names; labels: int64, [len], indices into classes.
     store: where the events are. numbers: which of the store's recordings these are; None for all.
+    extra: what else is known of each recording, such as its speaker: arrays [len] by name.
 
     Errors: ValueError that names the argument; reading a recording raises what its reader raises.
     """
@@ -87,6 +88,7 @@ class EventDataset(Sequence[Recording]):
     labels: NDArray[np.int64]
     store: Store
     numbers: NDArray[np.int64] | None = None
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         numbers = np.arange(len(self.store)) if self.numbers is None else np.array(self.numbers, np.int64)
@@ -99,6 +101,13 @@ class EventDataset(Sequence[Recording]):
         for name, array in (("numbers", numbers), ("labels", labels)):
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        extra = {name: np.array(values) for name, values in self.extra.items()}
+        for name, values in extra.items():
+            if values.shape != numbers.shape:
+                raise ValueError(f"extra {name!r} must have one value for each of the {len(numbers)} recordings, got shape "
+                                 f"{values.shape}")
+            values.setflags(write=False)
+        object.__setattr__(self, "extra", extra)
         object.__setattr__(self, "classes", tuple(self.classes))
 
     @property
@@ -143,7 +152,8 @@ class EventDataset(Sequence[Recording]):
                 raise TypeError("an index is a whole number, a slice, or a row of whole numbers or of booleans, got "
                                 f"{index!r}")
         labels, numbers = self.labels[chosen], self._places[chosen]
-        return EventDataset(self.name, self.sensor, self.classes, labels, self.store, numbers)
+        extra = {name: values[chosen] for name, values in self.extra.items()}
+        return EventDataset(self.name, self.sensor, self.classes, labels, self.store, numbers, extra)
 
     def __repr__(self) -> str:
         s = self.sensor
@@ -157,7 +167,7 @@ class EventDataset(Sequence[Recording]):
             for i in range(len(self)):
                 recordings.append(self[i])
                 line.advance()
-        return EventDataset.of(recordings, self.classes, self.name) if recordings else self
+        return replace(EventDataset.of(recordings, self.classes, self.name), extra=self.extra) if recordings else self
 
 
 def split(dataset: EventDataset, fraction: float, seed: int = 0) -> tuple[EventDataset, EventDataset]:

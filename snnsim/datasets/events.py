@@ -137,6 +137,9 @@ def _first_bad(events: Events, height: int, width: int, polarities: int) -> int:
 
 def read_only(events: Events) -> Events:
     """A contiguous view that cannot be written: one type of array for every kernel, so that each is compiled once."""
+    flags = events.flags
+    if type(events) is np.ndarray and flags.c_contiguous and not flags.writeable:
+        return events
     view = np.ascontiguousarray(events).view()
     view.setflags(write=False)
     return view

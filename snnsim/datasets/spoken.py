@@ -74,24 +74,27 @@ class Sounds:
         return self
 
 
-def spoken_digits(root: str | os.PathLike[str], speaker: str | None = None,
+def spoken_digits(root: str | os.PathLike[str] | Sounds, speaker: str | None = None,
                   cochlea: Cochlea | None = None, voices: bool = False) -> tuple[EventDataset, EventDataset]:
     """The training and the test set as events; classes are the digits, `source` is {digit}_{speaker}_{take}.
 
-    root: an .npz of the set, or the folder that holds such a file, its wav files, or them in `recordings`. speaker: None
-    tests on takes 0 to 4 of all speakers, as the set's authors do; a name tests on all that this speaker said and trains on
-    the others. cochlea: Cochlea() unless given. voices: the cochlea adapts to each speaker, see `Cochlea.listen`: it hears all
-    recordings of each, of the test as well, but is not told the digits. The events of the last two (root, cochlea, voices) are
-    kept in memory.
+    root: an .npz of the set, or the folder that holds such a file, its wav files, or them in `recordings`; or sounds,
+    such as `synthetic_spoken` makes. speaker: None tests on takes 0 to 4 of all speakers, as the set's authors do; a name
+    tests on all that this speaker said and trains on the others. cochlea: Cochlea() unless given. voices: the cochlea adapts
+    to each speaker, see `Cochlea.listen`: it hears all recordings of each, of the test as well, but is not told the digits.
+    The events of the last two (root, cochlea, voices) that come from files are kept in memory.
 
     Errors: FileNotFoundError that says what to download; ValueError that names the file, or the speaker and those there are.
     """
     if not isinstance(voices, (bool, np.bool_)):
         raise ValueError(f"voices must be true or false, got {voices!r}")
-    path, sounds = _found(Path(root)), read_spoken(root)
+    given = isinstance(root, Sounds)
+    path = Path("sounds") if isinstance(root, Sounds) else _found(Path(root))
+    sounds = root.check("sounds") if isinstance(root, Sounds) else read_spoken(root)
     if speaker is not None and speaker not in sounds.speakers:
         raise ValueError(f"speaker must be one of {', '.join(sounds.speakers)}, got {speaker!r}")
-    every = _encoded(path, _stamp(path), Cochlea() if cochlea is None else cochlea, bool(voices))
+    cochlea = Cochlea() if cochlea is None else cochlea
+    every = _heard(sounds, cochlea, bool(voices)) if given else _encoded(path, _stamp(path), cochlea, bool(voices))
     test = sounds.take < TEST_TAKES if speaker is None else sounds.speaker == sounds.speakers.index(speaker)
     if test.all() or not test.any():
         raise ValueError(f"{path}: nothing is left to {'train' if test.all() else 'test'} on: of {len(test)} recordings by "
@@ -177,7 +180,10 @@ def _sounds(path: Path, stamp: tuple[int, int]) -> Sounds:
 
 @lru_cache(maxsize=2)
 def _encoded(path: Path, stamp: tuple[int, int], cochlea: Cochlea, voices: bool) -> EventDataset:
-    sounds = _sounds(path, stamp)
+    return _heard(_sounds(path, stamp), cochlea, voices)
+
+
+def _heard(sounds: Sounds, cochlea: Cochlea, voices: bool) -> EventDataset:
     pieces = [sounds.audio[a:b] for a, b in zip(sounds.offsets[:-1], sounds.offsets[1:], strict=True)]
     known = [cochlea.listen([pieces[i] for i in np.flatnonzero(sounds.speaker == s)], sounds.rate)
              for s in range(len(sounds.speakers))] if voices else None

@@ -13,16 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.files import replacing
-from snnsim.plot.events import _coloured
+from snnsim.plot.events import coloured, excess, legend, line, strong
 from snnsim.plot.style import GREY, OFF, ON, STYLE, count, matplotlib, panels, styled
 from snnsim.progress import bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from snnsim.datasets import Recording
+    from snnsim.datasets import Recording, Sensor
 
 MOVING = ("gif", "html")
+KINDS = ((1, ON, "ON (brighter)"), (0, OFF, "OFF (darker)"))
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <style>body {{ font: 14px sans-serif; margin: 2em; }} img {{ display: block; max-width: 100%; }}
@@ -44,35 +45,58 @@ show();
 
 @styled
 def overview(recording: Recording) -> Figure:
-    """All events of a recording added up, ON and OFF in two colours, and under it how many there were over time.
+    """A recording at a glance: how many ON and how many OFF events each pixel had, its last event, and the rate over time.
 
-    A sensor whose pixels stand in a line is drawn over time instead of added up.
-    Errors: ValueError for a recording without events.
+    A pixel of the third picture has the colour of its last event, the paler the longer ago: what moved leaves its trace. A
+    sensor whose pixels stand in a line is drawn over time instead. Errors: ValueError for a recording without events.
     """
     from snnsim.datasets.transforms import Frames
-    from snnsim.plot.events import _line
 
     e, sensor = recording.events, recording.sensor
     if not len(e):
         raise ValueError("the recording holds no event: there is nothing to draw")
     if 1 in (sensor.height, sensor.width):
-        return _line(recording)
-    figure, axes = panels(5.6, 2.1 + 4.6 * min(2.0, sensor.height / sensor.width), 2, 1,
-                          height_ratios=[3.2 * min(2.0, sensor.height / sensor.width), 1.0])
-    total = Frames(bins=1, dtype="int32")(recording)[0].astype(float)
-    _picture(axes[0, 0], total, _most(total), sensor)
+        return line(recording)
+    kinds = KINDS if sensor.polarities == 2 else ((0, OFF, "all"),)
+    tall = 9.6 / (len(kinds) + 1) * min(2.0, max(0.3, sensor.height / sensor.width))
+    figure, axes = panels(9.6, 2.3 + tall, 2, len(kinds) + 1, height_ratios=[tall, 1.4])
+    counts = Frames(bins=1, dtype="int32")(e, sensor)[0]
+    for a, (p, colour, name) in zip(axes[0], kinds, strict=False):
+        share = np.sqrt(np.clip(counts[p] / strong(counts[p]), 0.0, 1.0))  # weak edges stay visible beside strong ones
+        _picture(a, _tinted(colour, share), sensor)
+        a.set_title(f"{name}: {count((e['p'] == p).sum())} events")
+    _picture(axes[0, -1], _latest(recording), sensor)
+    axes[0, -1].set_title("last event of each pixel, paler the older")
+    for a in axes[1]:
+        a.remove()
+    a = figure.add_subplot(axes[1, 0].get_gridspec()[1, :])
     seconds = max(1, int(e["t"][-1] - e["t"][0])) / 1e6
-    axes[0, 0].set_title(f"{count(len(e))} events in {1000 * seconds:,.1f} ms, {count(len(e) / seconds)} a second")
-    a = axes[1, 0]
+    a.set_title(f"{count(len(e))} events in {1000 * seconds:,.1f} ms, {count(len(e) / seconds)} a second")
     edges = np.linspace(int(e["t"][0]), int(e["t"][-1]) + 1, 101)
     width = (edges[1] - edges[0]) / 1000.0
-    kinds = ((1, ON, "ON: brighter"), (0, OFF, "OFF: darker")) if sensor.polarities == 2 else ((0, OFF, "events"),)
-    for p, colour, name in kinds:
+    for p, colour, _ in kinds:
         rate = np.histogram(e["t"][e["p"] == p], edges)[0] / width
-        a.stairs(rate, edges / 1000.0, color=colour, label=name, linewidth=1.2)
+        a.stairs(rate, edges / 1000.0, color=colour, linewidth=1.2)
     a.set(xlabel="time (ms)", ylabel="events a ms", ylim=(0.0, None), xlim=(edges[0] / 1000.0, edges[-1] / 1000.0))
-    figure.legend(loc="outside lower right", ncols=2)
     return figure
+
+
+def _tinted(colour: str, share: NDArray[Any]) -> NDArray[Any]:
+    """RGBA [height, width, 4]: the colour, as opaque as the share says."""
+    from matplotlib.colors import to_rgb
+
+    return np.concatenate([np.broadcast_to(to_rgb(colour), (*share.shape, 3)), share[..., None]], 2)
+
+
+def _latest(recording: Recording) -> NDArray[Any]:
+    """RGBA of each pixel's last event: its colour, from a tenth (at the beginning) to opaque (at the end)."""
+    e, sensor = recording.events, recording.sensor
+    start, end = int(e["t"][0]), int(e["t"][-1])
+    age, on = np.full((sensor.height, sensor.width), -1.0), np.zeros((sensor.height, sensor.width), bool)
+    # Of repeated places the last one stays.
+    age[e["y"], e["x"]], on[e["y"], e["x"]] = (e["t"] - start) / max(1, end - start), e["p"] == 1
+    share = np.where(age < 0.0, 0.0, 0.1 + 0.9 * age**2)
+    return np.where(on[..., None], _tinted(ON, share), _tinted(OFF, share))
 
 
 def animate(recording: Recording, path: str | os.PathLike[str], frames: int = 60, progress: bool | None = None) -> None:
@@ -88,10 +112,10 @@ def animate(recording: Recording, path: str | os.PathLike[str], frames: int = 60
     if not len(recording.events):
         raise ValueError("the recording holds no event: there is nothing to draw")
     drawn = []
-    with bar(frames, "drawing", progress) as line, matplotlib().rc_context(STYLE):
+    with bar(frames, "drawing", progress) as told, matplotlib().rc_context(STYLE):
         for png in _stills(recording, frames):
             drawn.append(png)
-            line.advance()
+            told.advance()
     with replacing(path) as temporary:
         if kind == "html":
             texts = ",".join(f'"{base64.b64encode(png).decode()}"' for png in drawn)
@@ -112,28 +136,23 @@ def _stills(recording: Recording, frames: int) -> Iterator[bytes]:
     edges = Cutting(bins=frames).cut(e).edges()
     places = np.searchsorted(e["t"], edges)
     one = Frames(bins=1, dtype="int32")
-    most = max(_most(one(e[places[k]:places[k + 1]], sensor)) for k in range(frames))
-    figure, axes = panels(4.6, 0.7 + 4.2 * min(2.0, max(0.25, sensor.height / sensor.width)))
+    spans = [e[places[k]:places[k + 1]] for k in range(frames)]
+    most = max(strong(np.abs(excess(one(span, sensor)[0]))) for span in spans)
+    figure, axes = panels(4.6, 0.9 + 4.2 * min(2.0, max(0.25, sensor.height / sensor.width)))
+    legend(figure, sensor, "outside lower right")
     a = axes[0, 0]
-    for k in range(frames):
+    for k, span in enumerate(spans):
         a.clear()
-        counts = one(e[places[k]:places[k + 1]], sensor)[0]
-        _picture(a, counts.astype(float), most, sensor)
-        a.set_title(f"{edges[k] / 1000:,.1f} to {edges[k + 1] / 1000:,.1f} ms: {count(places[k + 1] - places[k])} events",
-                    color="black" if places[k + 1] > places[k] else GREY)
+        _picture(a, coloured(one(span, sensor)[0], most), sensor)
+        a.set_title(f"{edges[k] / 1000:,.1f} to {edges[k + 1] / 1000:,.1f} ms: {count(len(span))} events",
+                    color="black" if len(span) else GREY)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=100)
         yield buffer.getvalue()
 
 
-def _picture(a: Any, counts: NDArray[Any], most: float, sensor: Any) -> None:
-    both = counts if len(counts) == 2 else np.concatenate([counts, np.zeros_like(counts)])
-    a.imshow(_coloured(both, most), interpolation="nearest", extent=(0, sensor.width, sensor.height, 0),
+def _picture(a: Any, colours: NDArray[Any], sensor: Sensor) -> None:
+    a.imshow(colours, interpolation="nearest", extent=(0, sensor.width, sensor.height, 0),
              aspect="auto" if 1 in (sensor.height, sensor.width) else "equal")
     a.set(xlabel="x (pixel)", ylabel="y (pixel)")
     a.spines[:].set_visible(True)
-
-
-def _most(counts: NDArray[Any]) -> float:
-    """The count that is drawn at full strength."""
-    return float(np.quantile(counts[counts > 0], 0.95)) if np.any(counts > 0) else 1.0

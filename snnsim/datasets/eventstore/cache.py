@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,7 +61,8 @@ def cached(dataset: EventDataset, transform: Transform, folder: str | os.PathLik
            progress: bool | None = None) -> EventDataset:
     """The data set with every recording transformed once, kept as an event store in folder/<key>.
 
-    transform(events, sensor, seed) gives the new events, on the same sensor; `Augment` is one. The key is a hash of the
+    transform(events, sensor, seed) gives the new events, on the same sensor or, where it has that, on transform.after(sensor);
+    `Augment` is one, and so are those of `datasets.transforms`, whose number is the seed here. The key is a hash of the
     events, labels, classes and sensor of the data set, of the transform's parameters and source code, of the seed, and
     of snnsim's version, so that whatever changes another folder is used; none is ever removed. The hash of an event store
     comes from its manifest; other data sets are read whole, at every call: pack them first. The folder appears when the store
@@ -74,7 +75,9 @@ def cached(dataset: EventDataset, transform: Transform, folder: str | os.PathLik
     place = Path(folder) / key
     if not (place / NAME).is_file():
         Path(folder).mkdir(parents=True, exist_ok=True)
-        made = EventDataset(dataset.name, dataset.sensor, dataset.classes, dataset.labels, Applied(dataset, transform, seed))
+        after = getattr(transform, "after", None)
+        sensor = after(dataset.sensor) if after else dataset.sensor
+        made = EventDataset(dataset.name, sensor, dataset.classes, dataset.labels, Applied(dataset, transform, seed))
         temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".cache-"))
         try:
             about = {"transform": repr(transform), "seed": str(seed), "key": key}
@@ -90,7 +93,7 @@ def cached(dataset: EventDataset, transform: Transform, folder: str | os.PathLik
     assert isinstance(found.store, EventStore)
     if found.store.manifest.provenance.get("key") != key:
         raise ValueError(f"{place} is not the cache that its name says: remove it")
-    return found
+    return replace(found, extra=dataset.extra)
 
 
 def cache_key(dataset: EventDataset, transform: Transform, seed: int = 0) -> str:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -25,6 +25,23 @@ COLUMNS = {"x": "<u2", "y": "<u2", "p": "|u1", "t": "<u4"}
 INDEX = {"offsets": "<i8", "labels": "<i8", "id_offsets": "<i8", "ids": "|u1", "chunk_offsets": "<i8", "base": "<i8"}
 LATEST = 2**63 - 1
 BLOCK = 2**20  # events
+
+
+class Columns(NamedTuple):
+    """Events of one recording as they lie in the map, not checked: events begin to stop - 1 of the columns, in chunks.
+
+    x, y, t: [E]; p: a bit each; t: µs since the base of the event's chunk, which the first has in `chunk`.
+    """
+
+    x: NDArray[np.uint16]
+    y: NDArray[np.uint16]
+    p: NDArray[np.uint8]
+    t: NDArray[np.uint32]
+    chunk_offsets: NDArray[np.int64]
+    base: NDArray[np.int64]
+    begin: int
+    stop: int
+    chunk: int
 
 
 class Mapped:
@@ -66,6 +83,7 @@ class Mapped:
         chunks, base = views["chunk_offsets"], views["base"]
         if (np.diff(chunks) <= 0).any() or not np.isin(views["offsets"], chunks).all():
             raise ValueError(f"{path}: chunk_offsets must rise, and a chunk must begin where a recording does")
+        self._chunks = chunks.searchsorted(views["offsets"])  # the first of each recording
         if (base < 0).any():
             raise ValueError(f"{path}: base must not be negative")
         for c in np.flatnonzero(base > LATEST - LONGEST):
@@ -88,6 +106,13 @@ class Mapped:
     def id(self, k: int) -> str:
         at = self._views["id_offsets"]
         return self._views["ids"][at[k]:at[k + 1]].tobytes().decode("utf-8", "replace")
+
+    def columns(self, k: int) -> Columns:
+        """Where the events of recording k lie; what is made of them must check them."""
+        v = self._views
+        begin = int(v["offsets"][k])
+        return Columns(v["x"], v["y"], v["p"], v["t"], v["chunk_offsets"], v["base"], begin, int(v["offsets"][k + 1]),
+                       int(self._chunks[k]))
 
     def events(self, k: int, first: int = 0, last: int | None = None, name: str = "") -> Events:
         """Events first <= i < last of recording k, read-only; ValueError that names file, `name` and the first bad event."""

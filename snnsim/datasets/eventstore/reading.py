@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from snnsim.datasets.dataset import EventDataset
 from snnsim.datasets.events import Events, whole
 from snnsim.datasets.eventstore.manifest import read_manifest
-from snnsim.datasets.eventstore.mapped import Mapped
+from snnsim.datasets.eventstore.mapped import Columns, Mapped
 
 MOST_OPEN = 256  # shards that one process maps at a time; each takes a file handle
 
@@ -35,7 +35,7 @@ class EventStore:
         self._start()
 
     def _start(self) -> None:
-        self._ends = np.cumsum([s.recordings for s in self.manifest.shards], dtype=np.int64)
+        self._ends = list(accumulate(s.recordings for s in self.manifest.shards))
         self._process, self._lock = os.getpid(), threading.Lock()
         self._mapped: dict[int, Mapped] = {}
 
@@ -85,6 +85,11 @@ class EventStore:
         shard, k = self._find(number)
         return shard.events(k, first, last, f"recording {number}")
 
+    def columns(self, number: int) -> Columns:
+        """Where the events of a recording lie in the map, for kernels that check them as they read: nothing is copied."""
+        shard, k = self._find(number)
+        return shard.columns(k)
+
     def blocks(self, number: int, first: int = 0, last: int | None = None) -> Iterator[Events]:
         """The same in blocks of 2^20 events, for recordings larger than memory."""
         shard, k = self._find(number)
@@ -102,8 +107,8 @@ class EventStore:
 
     def _find(self, number: int) -> tuple[Mapped, int]:
         whole("number", number, 0, len(self) - 1)
-        at = int(np.searchsorted(self._ends, number, side="right"))
-        begin = int(self._ends[at - 1]) if at else 0
+        at = bisect_right(self._ends, number)
+        begin = self._ends[at - 1] if at else 0
         if self._process != os.getpid():  # forked: the parent's lock may be held for ever
             self._start()
         found = self._mapped.get(at)

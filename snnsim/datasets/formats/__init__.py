@@ -15,6 +15,8 @@ import numpy as np
 from snnsim.datasets.events import EVENT, Events, Recording, Sensor, whole
 from snnsim.datasets.formats.aedat2 import AEDAT2
 from snnsim.datasets.formats.aedat3 import AEDAT3
+from snnsim.datasets.formats.aedat4 import AEDAT4
+from snnsim.datasets.formats.arrays import NPY, NPZ
 from snnsim.datasets.formats.bin40 import BIN
 from snnsim.datasets.formats.dat import DAT
 from snnsim.datasets.formats.driver import Decoder, Format, Policy
@@ -22,11 +24,13 @@ from snnsim.datasets.formats.es import ES
 from snnsim.datasets.formats.evt2 import EVT2
 from snnsim.datasets.formats.evt3 import EVT3
 from snnsim.datasets.formats.evt21 import EVT21
+from snnsim.datasets.formats.hdf5 import HDF5
+from snnsim.datasets.formats.lines import CSV
 from snnsim.datasets.formats.source import Place, Source, empty, most_events
 from snnsim.rule import one_of
 
 # In the order in which a file is asked whether it is one: what has no header comes last.
-FORMATS: dict[str, Format] = {f.name: f for f in (EVT2, EVT21, EVT3, ES, DAT, AEDAT2, AEDAT3, BIN)}
+FORMATS: dict[str, Format] = {f.name: f for f in (EVT2, EVT21, EVT3, ES, DAT, AEDAT2, AEDAT3, AEDAT4, HDF5, NPY, NPZ, CSV, BIN)}
 
 # Sizes of common sensors: what a recording lies on when its file does not say, the first that holds all events.
 COMMON = tuple(Sensor(h, w) for h, w in ((34, 34), (128, 128), (180, 240), (240, 304), (260, 346), (480, 640), (720, 1280)))
@@ -36,7 +40,7 @@ COMMON = tuple(Sensor(h, w) for h, w in ((34, 34), (128, 128), (180, 240), (240,
 class Info:
     """What a file says of itself, and its first event. sensor, bytes, count, first and last: None where only reading all tells.
 
-    time: what the format stores. about: the header's values.
+    time: what the format stores. recordings: how many there are; first is of the first. about: the header's values.
     """
 
     format: str
@@ -47,18 +51,19 @@ class Info:
     count: int | None
     first: int | None
     last: int | None = None
+    recordings: int = 1
     about: Mapping[str, str] = field(default_factory=dict)
 
 
 class Stream:
     """The events of a file, chunk after chunk, each a sorted array of dtype EVENT. Use it with `with`, or read it to its end.
 
-    sensor: None where the file does not say; limits: a sensor that holds all events for certain. faults, dropped: records left
-    out so far; first_fault: what was wrong with the first.
+    recording: which, in a file of several. sensor: None where the file does not say; limits: a sensor that holds all events for
+    certain. faults, dropped: records left out so far; first_fault: what was wrong with the first.
     """
 
     def __init__(self, place: Place | Source, chunk: int = 2**20, form: str | Format | None = None, on_error: str = "raise",
-                 order: str = "raise", sensor: Sensor | None = None) -> None:
+                 order: str = "raise", sensor: Sensor | None = None, recording: int | None = None) -> None:
         self._chunk = whole("chunk", chunk, 1, 2**31)
         self._policy = Policy(on_error, order)
         if sensor is not None and not isinstance(sensor, Sensor):
@@ -67,7 +72,7 @@ class Stream:
         self._policy.name = self._source.name
         try:
             self.format = form if isinstance(form, Format) else recognised(self._source, form)
-            self.decoder: Decoder = self.format.open(self._source, self._policy, sensor)
+            self.decoder: Decoder = self.format.open(self._source, self._policy, sensor, recording)
         except BaseException:
             self._source.close()
             raise
@@ -111,16 +116,19 @@ class Stream:
         return events
 
     def whole(self) -> Recording:
-        """All that is left as one recording; its label is not known (-1)."""
+        """All that is left as one recording; its label is -1 where the file does not say."""
         events = self.every()
         events.setflags(write=False)
         sensor = self.sensor or smallest(events)
         if sensor.polarities == 1:  # which no decoder knows
-            return Recording(events, -1, sensor, self._source.name)
-        return Recording.of_checked(events, -1, sensor, self._source.name)
+            return Recording(events, self.decoder.label, sensor, self._source.name)
+        return Recording.of_checked(events, self.decoder.label, sensor, self._source.name)
 
     def _every(self) -> Events:
-        room = most_events(self._source.size, self.format.bytes_each, self.format.most_each)
+        count = self.decoder.header.count
+        size = self._source.size
+        room = (most_events(size, self.format.bytes_each, self.format.most_each) if count is None or size is None else
+                count + 1)
         out: Events = empty(room, EVENT)
         n = 0
         while (got := self.decoder.into(out[n:])) == len(out) - n:
@@ -135,34 +143,35 @@ class Stream:
 
 
 def read(place: Place, *, format: str | None = None, on_error: str = "raise", order: str = "raise",
-         sensor: Sensor | None = None) -> Recording:
-    """The recording in a file (by path, or an object opened for reading bytes), its label not known (-1).
+         sensor: Sensor | None = None, recording: int | None = None) -> Recording:
+    """The recording in a file (by path, or an object opened for reading bytes), its label -1 where the file does not say.
 
     format: one of FORMATS, told by the content when None. sensor: overrides what the file says; where neither says, the
     smallest of the common sensors that holds all events.
     on_error: "raise" at the first faulty record, "skip" those, or "truncate" before the first; both warn.
     order: "raise" where time runs backwards, "sort" events by time (stable), or "drop" those that come late.
-    Errors: FileNotFoundError; ValueError with file, byte and event.
+    recording: which, from 0, in a file of several.
+    Errors: FileNotFoundError; ImportError for a package that a format needs; ValueError with file, byte (or row) and event.
     """
-    return Stream(place, 1, format, on_error, order, sensor).whole()
+    return Stream(place, 1, format, on_error, order, sensor, recording).whole()
 
 
 def stream(place: Place, chunk: int = 2**20, *, format: str | None = None, on_error: str = "raise", order: str = "raise",
-           sensor: Sensor | None = None) -> Stream:
+           sensor: Sensor | None = None, recording: int | None = None) -> Stream:
     """The same, `chunk` events at a time, for files larger than memory. Only `read` sorts. Errors: as `read`."""
     if order == "sort":
         raise ValueError("order='sort' needs all events at once: read the file, or drop the late events with order='drop'")
-    return Stream(place, chunk, format, on_error, order, sensor)
+    return Stream(place, chunk, format, on_error, order, sensor, recording)
 
 
 def info(place: Place, *, format: str | None = None) -> Info:
     """What the file says of itself, from its first block alone. Errors: as `read`, for what its header has wrong."""
-    with Stream(place, 1, format, "skip", "drop") as opened:
+    with Stream(place, 1, format, "skip", "drop", recording=0) as opened:
         header, form = opened.decoder.header, opened.format
         out = empty(1, EVENT)
         first = int(out["t"][0]) if opened.decoder.into(out) else None
         return Info(form.name, form.title, form.time, opened.sensor, opened._source.size, header.count, first,
-                    about=dict(header.about))
+                    recordings=header.recordings, about=dict(header.about))
 
 
 def write(path: str | os.PathLike[str], events: Events, sensor: Sensor, *, format: str | None = None) -> None:

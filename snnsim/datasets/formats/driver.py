@@ -42,6 +42,7 @@ class Header:
     """What the head of a file says. size: its bytes. sensor: None where it says nothing. limits: what the addresses hold.
 
     state: the decoder's own slots, from 5 on. about: what else is said there. count: events, where that is known.
+    recordings: how many the file holds; labels: of each, where the file says; classes: what the labels mean.
     """
 
     size: int
@@ -50,6 +51,9 @@ class Header:
     state: tuple[int, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
     count: int | None = None
+    recordings: int = 1
+    labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
 
 
 class Policy:
@@ -85,11 +89,13 @@ class Policy:
 
 
 class Decoder(Protocol):
-    """An open recording. sensor: None where the file does not say. limits: where events lie for certain."""
+    """An open recording. sensor: None where the file does not say. limits: where events lie for certain. label: -1 where the
+    file does not say."""
 
     sensor: Sensor | None
     limits: Sensor
     header: Header
+    label: int
 
     def into(self, out: Events) -> int:
         """Fill `out` as far as events come: how many; fewer than asked for only at the end."""
@@ -114,7 +120,7 @@ class Format:
     bytes_each: int = 1
     most_each: int = 1
 
-    def open(self, source: Source, policy: Policy, sensor: Sensor | None) -> Decoder:
+    def open(self, source: Source, policy: Policy, sensor: Sensor | None, recording: int | None = None) -> Decoder:
         raise NotImplementedError
 
 
@@ -131,12 +137,27 @@ class Blocks(Format):
     problems: tuple[str, ...] = field(default=(), kw_only=True)
     advice: str = field(kw_only=True, default="; order='sort' sorts events, order='drop' leaves out the late ones")
 
-    def open(self, source: Source, policy: Policy, sensor: Sensor | None) -> Decoder:
+    def open(self, source: Source, policy: Policy, sensor: Sensor | None, recording: int | None = None) -> Decoder:
+        chosen(recording, 1, source.name)
         return BlockDecoder(self, source, policy, sensor)
+
+
+def chosen(recording: int | None, count: int, name: str) -> int:
+    """The number of the recording that is meant. Errors: ValueError where the file has no such one, or several and none is."""
+    if not count:
+        raise ValueError(f"{name} holds no recording")
+    if recording is None and count > 1:
+        raise ValueError(f"{name} holds {count} recordings: recording=0 to {count - 1} reads one, datasets.recordings all, as "
+                         "a data set")
+    if recording is not None and not (isinstance(recording, (int, np.integer)) and 0 <= recording < count):
+        raise ValueError(f"recording must be {f'from 0 to {count - 1}' if count > 1 else '0'} in {name}, got {recording!r}")
+    return int(recording or 0)
 
 
 class BlockDecoder:
     """Streams the blocks of a source through a format's decoder, with at most one block in memory."""
+
+    label = -1
 
     def __init__(self, form: Blocks, source: Source, policy: Policy, sensor: Sensor | None) -> None:
         head = source.head

@@ -14,6 +14,7 @@ Source: Prophesee, EVT 3.0 format (documentation of the Metavision SDK).
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from snnsim.datasets.formats.writing import checked, marks_between, written
 from snnsim.kernel import jit
 
 HALF = 2**11  # of the range of high words
+SIMPLE = 1 << 0 | 1 << 2 | 1 << 6  # kinds of words: a row, an event, a low time
 
 
 def _header(head: bytes, size: int | None, sensor: Sensor | None) -> Header:
@@ -54,15 +56,23 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
                         problem, at = 2 if x < width and y < height else 1, max(0, 2 * (i - 1))
                         break
                     k += 1
+                    if ordered:
+                        last = t
                 mask >>= 1
                 x += 1
             if problem:
                 mask >>= 1
                 x += 1
                 break
-            if ordered:
-                last = t
             continue
+        if 0 <= y < height and high >= 0 and t >= last:
+            before = k
+            i, k, y, low = _simple(words, i, out, k, wraps + (high << 12), width, height, y, low)
+            t = wraps + (high << 12) + low
+            if ordered and k > before:
+                last = out[k - 1]["t"]
+            if k >= room:
+                break
         if i >= n:
             break
         word = np.int64(words[i])
@@ -114,6 +124,38 @@ def _decode(data: NDArray[np.uint8], out: Events, state: NDArray[np.int64]) -> t
         mask <<= x - (base - 12)
     state[2], state[5], state[6], state[7], state[8], state[9], state[10], state[11] = last, high, low, wraps, y, base, p, mask
     return 2 * i, k, problem, at
+
+
+@jit(nogil=True)
+def _simple(words: NDArray[np.uint16], i: Any, out: Events, k: Any, zero: int, width: int, height: int, y: Any,
+            low: Any) -> tuple[Any, Any, Any, Any]:
+    """Take words i, i + 1, ... while they are rows, events and low times with nothing wrong: the new i, k, y, low.
+
+    They come in an order that no processor guesses, so there is no branch on the kind: each word writes out[k], and the
+    kind's bits choose what changes. zero: time of the high words. y must lie on the sensor, the time not run backwards.
+    """
+    n, room = len(words), len(out)
+    while True:
+        place, at, stop = np.uint64(i), np.uint64(k), np.uint64(i + min(n - i, room - k))
+        while place < stop:
+            word = np.int64(words[place])
+            if not (SIMPLE >> (word >> 12)) & 1:
+                break
+            late, other = -((word >> 14) & 1), -((word >> 13) & 1)  # masks: all ones for a low time; for all but a row
+            event, x = other & ~late, word & 2047
+            row = x ^ ((x ^ y) & other)
+            now = low ^ ((low ^ (word & 4095)) & late)
+            e = out[at]
+            e["t"], e["x"], e["y"], e["p"] = zero + now, x, row, (word >> 11) & 1
+            if (((width - 1 - x) & event) | (height - 1 - row) | (now - low)) < 0:
+                break
+            y, low = row, now
+            at -= np.uint64(event)
+            place += np.uint64(1)
+        done = np.int64(place) == i
+        i, k = np.int64(place), np.int64(at)
+        if place < stop or done:
+            return i, k, y, low
 
 
 @jit(nogil=True)

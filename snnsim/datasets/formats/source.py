@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import stat
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,6 +41,7 @@ class Source:
             raise ValueError(f"{self.name} is opened as text: open it with mode 'rb'")
         self.path = None if self._given else Path(self.name)
         self.size = _size(self._file)
+        self.closing = ExitStack()  # what else ends with it
         asked = BLOCK if self.size is None else min(BLOCK, self.size + 1)
         block = bytearray(asked)
         got = self.into(memoryview(block))
@@ -60,7 +63,22 @@ class Source:
             filled += got
         return filled
 
+    def on_disk(self) -> Path:
+        """The path, or that of a copy, which ends with this, of what has no path or is no plain file."""
+        if self.path is not None and self.path.is_file():
+            return self.path
+        handle, name = tempfile.mkstemp(prefix="snnsim-")
+        self.closing.callback(os.unlink, name)
+        with open(handle, "wb") as file:
+            file.write(self.head)
+            block = bytearray(BLOCK)
+            while got := self.into(memoryview(block)):
+                file.write(memoryview(block)[:got])
+            self.size = file.tell()
+        return Path(name)
+
     def close(self) -> None:
+        self.closing.close()
         if not self._given:
             self._file.close()
 

@@ -11,6 +11,7 @@ from snnsim.datasets.transforms.transform import Transform, keep, probability
 from snnsim.rule import finite
 
 LARGEST = 2**62  # µs that a time can move by
+LATEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Jitter(Transform):
         moved[:] = events
         if self.time:
             late = np.clip(np.rint(1000.0 * self.time * rng.standard_normal(n)), -LARGEST, LARGEST).astype(np.int64)
-            moved["t"] = np.maximum(0, events["t"] + np.minimum(late, np.iinfo(np.int64).max - events["t"]))
+            moved["t"] = np.maximum(0, events["t"] + np.minimum(late, LATEST - events["t"]))
             moved[:] = moved[np.argsort(moved["t"], kind="stable")]
         if not self.space:
             return n
@@ -62,8 +63,8 @@ class Drop(Transform):
 
 
 @dataclass(frozen=True)
-class DropTime(Transform):
-    """Lose all events of one span of time, which is this fraction of the recording's duration and lies anywhere inside."""
+class _Fraction(Transform):
+    """Loses a part of this size, which lies anywhere."""
 
     fraction: float
     seed: int = 0
@@ -71,27 +72,25 @@ class DropTime(Transform):
     def __post_init__(self) -> None:
         object.__setattr__(self, "fraction", probability("fraction", self.fraction))
         object.__setattr__(self, "seed", whole("seed", self.seed, 0))
+
+
+@dataclass(frozen=True)
+class DropTime(_Fraction):
+    """Lose all events of one span of time, which is this fraction of the recording's duration and lies anywhere inside."""
 
     def into(self, events: Events, sensor: Sensor, number: int, place: int, out: Events) -> int:
         if not len(events):
             return 0
         t = events["t"] - events["t"][0]
         duration = int(t[-1]) + 1
-        length = round(self.fraction * duration)
-        start = int(self.generator(self.seed, number, place).integers(0, duration - length, endpoint=True))
-        return keep(events, (t < start) | (t >= start + length), out)
+        length = min(duration, round(self.fraction * duration))
+        start = int(self.generator(self.seed, number, place).integers(0, min(duration - length, LATEST), endpoint=True))
+        return keep(events, (t < start) | (t - start >= length), out)
 
 
 @dataclass(frozen=True)
-class DropArea(Transform):
+class DropArea(_Fraction):
     """Lose all events of one rectangle, this fraction of the sensor's height and of its width, that lies anywhere on it."""
-
-    fraction: float
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "fraction", probability("fraction", self.fraction))
-        object.__setattr__(self, "seed", whole("seed", self.seed, 0))
 
     def into(self, events: Events, sensor: Sensor, number: int, place: int, out: Events) -> int:
         rng, inside = self.generator(self.seed, number, place), np.ones(len(events), np.bool_)

@@ -56,6 +56,13 @@ class Cutting:
             microseconds("window", self.window, 1)
             object.__setattr__(self, "window", float(self.window))
 
+    @property
+    def how(self) -> tuple[bool, int]:
+        """Whether parts are of time, and the µs or events of each, 0 where a number of parts divides the recording."""
+        if self.window is not None:
+            return True, microseconds("window", self.window, 1)
+        return self.bins is not None, self.events or 0
+
     def cut(self, events: Events) -> Cut:
         """How these events are cut; one part where there is none, or so many as was asked for."""
         count = len(events)

@@ -79,10 +79,11 @@ class SliceByTime(Slicing):
         if not len(events):
             return np.zeros((0, 2), np.int64)
         length = microseconds("window", self.window)
-        starts = _starts(int(events["t"][-1]) - int(events["t"][0]) + 1, length,
-                         length - microseconds("overlap", self.overlap), self.tail)
         t = events["t"] - events["t"][0]
-        return np.stack([np.searchsorted(t, starts), np.searchsorted(t, starts + length)], 1).astype(np.int64)
+        last = int(t[-1])
+        starts = _starts(last + 1, length, length - microseconds("overlap", self.overlap), self.tail)
+        ends = starts + np.minimum(length - 1, last - starts)  # the last µs of each: a sum beyond int64 is never made
+        return np.stack([np.searchsorted(t, starts), np.searchsorted(t, ends, side="right")], 1).astype(np.int64)
 
 
 @dataclass(frozen=True)

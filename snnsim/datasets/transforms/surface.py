@@ -46,20 +46,27 @@ class TimeSurface(Representation):
     def type(self) -> np.dtype[Any]:
         return np.dtype("float32")
 
+    @property
+    def steps(self) -> int | None:
+        return self.bins
+
     def shape(self, events: Events, sensor: Sensor) -> tuple[int, int, int, int]:
         return (self.cutting.cut(events).parts, *sensor.shape)
 
-    def fill(self, events: Events, sensor: Sensor, out: NDArray[Any]) -> int:
+    def fill(self, events: Events, sensor: Sensor, out: NDArray[Any], at: int = 0) -> int:
         _, start, span, _ = self.cutting.cut(events)
         state = np.zeros(sensor.size)
-        flat = out.reshape(len(out), -1)
-        return int(_fade(events, start, span, 1000.0 * self.tau, sensor.height, sensor.width, sensor.polarities, state, flat))
+        return int(_fade(events, start, span, 1000.0 * self.tau, sensor.height, sensor.width, sensor.polarities, state, out,
+                         at))
 
 
 @jit(nogil=True)
 def _fade(events: Events, start: int, span: int, tau: float, height: int, width: int, polarities: int,
-          state: NDArray[np.float64], out: NDArray[np.float32]) -> int:
-    """state: [features], zeros; it fades from edge to edge in float64, whose errors no float32 shows. tau: µs."""
+          state: NDArray[np.float64], out: NDArray[np.float32], at: int) -> int:
+    """state: [features], zeros; it fades from edge to edge in float64, whose errors no float32 shows. tau: µs.
+
+    out: [parts, samples, features], of which out[:, at] is written.
+    """
     parts = len(out)
     i, last, before = 0, np.int64(0), start
     for k in range(parts):
@@ -78,6 +85,6 @@ def _fade(events: Events, start: int, span: int, tau: float, height: int, width:
             state[(np.int64(e["p"]) * height + e["y"]) * width + e["x"]] = np.exp((t - edge) / tau)
             i += 1
         for f in range(len(state)):
-            out[k, f] = state[f] if state[f] >= SMALLEST else 0.0
+            out[k, at, f] = state[f] if state[f] >= SMALLEST else 0.0
         before = edge
     return i if i < len(events) else -1

@@ -41,19 +41,23 @@ class VoxelGrid(Representation):
     def type(self) -> np.dtype[Any]:
         return np.dtype(self.dtype)
 
+    @property
+    def steps(self) -> int:
+        return self.bins
+
     def shape(self, events: Events, sensor: Sensor) -> tuple[int, int, int, int]:
         if self.signed and sensor.polarities == 1:
             raise ValueError("signed=True needs a sensor of 2 polarities, got one of 1")
         return self.bins, 1 if self.signed else sensor.polarities, sensor.height, sensor.width
 
-    def fill(self, events: Events, sensor: Sensor, out: NDArray[Any]) -> int:
-        flat = out.reshape(len(out), -1)
-        return int(_share(events, sensor.height, sensor.width, sensor.polarities, self.signed, flat))
+    def fill(self, events: Events, sensor: Sensor, out: NDArray[Any], at: int = 0) -> int:
+        return int(_share(events, sensor.height, sensor.width, sensor.polarities, self.signed, out, at))
 
 
 @jit(nogil=True)
-def _share(events: Events, height: int, width: int, polarities: int, signed: bool, out: NDArray[Any]) -> int:
-    out[:] = 0.0
+def _share(events: Events, height: int, width: int, polarities: int, signed: bool, out: NDArray[Any], at: int) -> int:
+    """out: [bins, samples, features], of which out[:, at] is written."""
+    out[:, at] = 0.0
     if not len(events):
         return -1
     first = events[0]["t"]
@@ -75,7 +79,7 @@ def _share(events: Events, height: int, width: int, polarities: int, signed: boo
             weight = 1.0 if e["p"] else -1.0
         else:
             feature += np.int64(e["p"]) * height * width
-        out[k, feature] += weight * (1.0 - later)
+        out[k, at, feature] += weight * (1.0 - later)
         if later > 0.0 and k < steps:
-            out[k + 1, feature] += weight * later
+            out[k + 1, at, feature] += weight * later
     return -1
