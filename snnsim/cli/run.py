@@ -26,6 +26,11 @@ class Mode(StrEnum):
     clock = "clock"
 
 
+class Streamed(StrEnum):
+    raise_ = "raise"
+    drop = "drop"
+
+
 class Precision(StrEnum):
     single = "single"
     double = "double"
@@ -33,7 +38,8 @@ class Precision(StrEnum):
 
 
 POPULATIONS, TRAINED = "Networks of populations", "Trained networks"
-OF = {POPULATIONS: ("duration", "precision", "out", "raster", "save", "resume"), TRAINED: ("root", "option", "limit", "mode")}
+OF = {POPULATIONS: ("duration", "precision", "out", "raster", "save", "resume"),
+      TRAINED: ("events", "order", "root", "option", "limit", "mode")}
 
 
 def run(
@@ -41,6 +47,10 @@ def run(
     network: Annotated[Path, typer.Argument(help="A description (.toml, .py) or a network file (.h5).")],
     files: Annotated[list[Path] | None, typer.Argument(help="Event files (N-MNIST .bin), for a trained network.")] = None,
     data: Data = None,
+    events: Annotated[Path | None, typer.Option("--events", metavar="FILE", rich_help_panel=TRAINED, help=(
+        "One event file of any format and length, read while the network runs: memory does not grow with it."))] = None,
+    order: Annotated[Streamed, typer.Option("--order", rich_help_panel=TRAINED, help=(
+        "With --events, times that run backwards: raise an error, or drop the late events."))] = Streamed.raise_,
     root: Root = None,
     option: Options = None,
     limit: Limit = None,
@@ -72,20 +82,29 @@ def run(
     **Trained networks** give predictions, spikes of each layer and synaptic events.
 
     Examples: `snnsim run net.h5 --data digits-events --limit 20`, `snnsim run net.h5 --data nmnist --root ~/N-MNIST`,
-    `snnsim run net.h5 00003.bin 00012.bin`
+    `snnsim run net.h5 00003.bin 00012.bin`, `snnsim run net.h5 --events hours.raw`
     """
-    kind = TRAINED if files or data else POPULATIONS if populations.describes_populations(network) else TRAINED
+    kind = TRAINED if files or data or events else POPULATIONS if populations.describes_populations(network) else TRAINED
     _refuse_options(context, network, kind)
     if kind == POPULATIONS:
         populations.simulate(network, duration, threads, precision.value if precision else None, out, raster, save, resume,
                              as_json)
         return
     from snnsim.network_file import load_network
-    from snnsim.report import simulate
+    from snnsim.report import simulate, simulate_file
 
-    samples = choose(files or [], data, root, limit, option)
-    net = load_network(network)
-    done = simulate(net, samples, mode=mode.value, threads=threads)
+    if events is None and order is not Streamed.raise_:
+        raise typer.BadParameter("--order belongs to --events: give both, or leave it out")
+    if events is not None:
+        if files or data or root or limit or option or threads:
+            raise typer.BadParameter("--events takes one recording, in one thread: leave out other files, --data, --root, "
+                                     "--limit, --option and --threads")
+        net = load_network(network)
+        done = simulate_file(net, events, mode=mode.value, order=order.value)
+    else:
+        samples = choose(files or [], data, root, limit, option)
+        net = load_network(network)
+        done = simulate(net, samples, mode=mode.value, threads=threads)
     if as_json:
         dump({"network": str(network), **done.to_dict(), "classes": list(net.classes)})
         return
@@ -141,5 +160,6 @@ def _totals(done: Simulation, net: Network) -> None:
              *((f"neurons of {p.name} that fire at rest", f"{int(p.spontaneous.sum()):,}") for p in net.populations
                if p.spontaneous.any()),
              ("neurons updated every step", f"{done.ticked:.1%}"), ("neuron updates done", f"{done.updates:.1%}"),
-             ("time a sample", f"{done.milliseconds:.2f} ms ({done.mode}-driven)")]
+             ("time a sample", f"{done.milliseconds:.2f} ms ({done.mode}-driven)"),
+             ("events a second", f"{done.events.sum() / done.seconds:,.0f}")]
     table(("", ""), rows)

@@ -17,13 +17,15 @@ Array = NDArray[Any]
 class Spikes:
     """The spikes of one population, sorted by (sample, step, neuron); the arrays are formed when first asked for.
 
-    shape: (steps, samples, *population). step, sample, neuron: int64, one entry a spike; neuron is the C index.
+    shape: (steps, samples, *population). step, sample, neuron: int64, one entry a spike; neuron is the C index. first: the step
+    that the first of these steps is, 0 but in a piece of a longer run.
     """
 
     shape: tuple[int, ...]
     pieces: Sequence[Array]  # each thread's spikes, in the engine's order
     per_step: Array  # [samples, steps]
     order: Array  # C index of the engine's index
+    first: int = 0
 
     @cached_property
     def neuron(self) -> Array:
@@ -35,7 +37,7 @@ class Spikes:
     @cached_property
     def step(self) -> Array:
         samples, steps = self.per_step.shape
-        return np.repeat(np.tile(np.arange(steps), samples), self.per_step.ravel())
+        return np.repeat(np.tile(self.first + np.arange(steps), samples), self.per_step.ravel())
 
     @cached_property
     def sample(self) -> Array:
@@ -48,7 +50,7 @@ class Spikes:
         """1 where a neuron fired: [steps, samples, *population]."""
         steps, samples, *population = self.shape
         fired = np.zeros((steps, samples, len(self.order)), np.uint8)
-        fired[self.step, self.sample, self.neuron] = 1
+        fired[self.step - self.first, self.sample, self.neuron] = 1
         return fired.reshape(steps, samples, *population)
 
 

@@ -51,12 +51,10 @@ def run(network: Network | Prepared, events: Any, *, mode: Literal["event", "clo
     one_of("mode", mode, ("event", "clock"))
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise ValueError(f"threads must be a positive whole number or None, got {threads!r}")
-    kept = (record,) if isinstance(record, str) else tuple(record)
-    for name in kept:
-        one_of("record", name, prepared.names[1:])
+    kept = recorded(prepared, record)
     rows = rows_of(events, prepared.shapes[0], prepared.time, prepared.dtype)
     plan, ticked = prepared.variant(mode == "clock", kept)
-    given = Events(rows.indptr, rows.index, rows.value, int(rows.unit), rows.steps, rows.batch)
+    given = events_of(rows)
     count = min(threads or cores(), rows.batch)
     chunks = [(rows.batch * i // count, rows.batch * (i + 1) // count) for i in range(count)]
     leap_from = NEVER if exact else LEAP_FROM
@@ -69,13 +67,32 @@ def run(network: Network | Prepared, events: Any, *, mode: Literal["event", "clo
     else:
         with ThreadPoolExecutor(count) as pool:
             records = list(pool.map(work, chunks))
-    return _collect(prepared, plan, rows, records, kept, ticked)
+    return collect(prepared, plan, rows, records, kept, ticked)
+
+
+def recorded(prepared: Prepared, record: Sequence[str]) -> tuple[str, ...]:
+    """The populations of `record`; ValueError for a name that there is not."""
+    kept = (record,) if isinstance(record, str) else tuple(record)
+    for name in kept:
+        one_of("record", name, prepared.names[1:])
+    return kept
+
+
+def events_of(rows: Rows) -> Events:
+    return Events(rows.indptr, rows.index, rows.value, int(rows.unit), rows.steps, rows.batch)
 
 
 def _run_chunk(prepared: Prepared, plan: Plan, events: Events, first: int, stop: int, leap_from: int) -> Record:
     """Run the samples first .. stop - 1 in memory of their own; spikes get twice the room whenever it may run out."""
-    work, record, room = _memory(prepared, plan, events, stop - first)
+    work = work_of(prepared, plan)
+    record, room = record_of(prepared, plan, events, stop - first)
     record.cursor[0] = first
+    return to_the_end(prepared, plan, work, record, events, first, stop, room, leap_from)
+
+
+def to_the_end(prepared: Prepared, plan: Plan, work: Work, record: Record, events: Events, first: int, stop: int, room: int,
+               leap_from: int) -> Record:
+    """Run from where the record's cursor stands; the record is another one where the spikes took more room."""
     while not run_samples(plan, work, record, events, first, stop, room, leap_from, prepared.output,
                           int(prepared.readout == "count")):
         wider = np.empty((len(plan.populations), 2 * room), np.int32)
@@ -85,29 +102,34 @@ def _run_chunk(prepared: Prepared, plan: Plan, events: Events, first: int, stop:
     return record
 
 
-def _memory(prepared: Prepared, plan: Plan, events: Events, samples: int) -> tuple[Work, Record, int]:
-    """What a run of so many samples writes, and the room for the spikes of each population."""
-    populations, dtype = plan.populations, prepared.dtype
-    largest = max(prepared.largest, 1)
-    room = max(largest + 8, ROOM, int(1.2 * prepared.spikes_per_step * samples * events.steps))
+def work_of(prepared: Prepared, plan: Plan) -> Work:
+    """What a thread writes while it runs."""
+    dtype, largest = prepared.dtype, max(prepared.largest, 1)
     flag, block = np.zeros_like(plan.awake), np.zeros_like(plan.awake_block)
-    work = Work(aligned(len(plan.rest), dtype), aligned(prepared.state.size, dtype),
+    return Work(aligned(len(plan.rest), dtype), aligned(prepared.state.size, dtype),
                 aligned(prepared.y.size, dtype), np.empty(len(flag), np.int64), flag, flag.view(np.uint64), block,
                 block.view(np.uint64), np.empty((largest >> SITE) + 1, np.int32), aligned(largest + 8, np.uint8),
                 np.empty(largest, np.int32), np.empty(largest, dtype), aligned(prepared.ring.size, dtype),
                 np.zeros(prepared.due.size, np.uint8),
-                np.empty((len(populations), 15), np.int64))
+                np.empty((len(plan.populations), 15), np.int64))
+
+
+def record_of(prepared: Prepared, plan: Plan, events: Events, samples: int, least: int = 0) -> tuple[Record, int]:
+    """What a run of so many samples leaves behind, and the room for the spikes of each population, at least so many."""
+    populations, dtype = plan.populations, prepared.dtype
+    room = max(max(prepared.largest, 1) + 8 + least, ROOM, int(1.2 * prepared.spikes_per_step * samples * events.steps))
     recorded = int(populations["size"][populations["recorded"] >= 0].sum())
     record = Record(np.empty(len(populations) * room, np.int32), np.arange(len(populations)) * room,
                     np.zeros((len(populations), samples, events.steps + 1), np.int64),
                     np.zeros((samples, populations[prepared.output]["size"]), dtype),
                     np.empty((events.steps, samples, recorded), dtype), np.zeros(len(plan.projections), np.int64),
                     np.zeros(len(populations), np.int64), np.zeros(2, np.int64))
-    return work, record, room
+    return record, room
 
 
-def _collect(prepared: Prepared, plan: Plan, rows: Rows, records: list[Record], kept: tuple[str, ...],
-             ticked: float) -> Result:
+def collect(prepared: Prepared, plan: Plan, rows: Rows, records: list[Record], kept: tuple[str, ...], ticked: float,
+            first: int = 0) -> Result:
+    """What the threads found in the rows' steps, from step `first` on; scores are over all steps up to the last."""
     ends = [r.ends for r in records]
     prepared.spikes_per_step = max(int(e[:, -1, -1].max()) / (e.shape[1] * rows.steps) for e in ends)
     per_step = np.concatenate([np.diff(e) for e in ends], 1)
@@ -115,12 +137,12 @@ def _collect(prepared: Prepared, plan: Plan, rows: Rows, records: list[Record], 
     for i, name in enumerate(prepared.names[1:], 1):
         pieces = [r.spikes[r.start[i]: r.start[i] + r.ends[i, -1, -1]] for r in records]
         spikes[name] = Spikes((rows.steps, rows.batch, *prepared.shapes[i]), pieces, per_step[i],
-                              prepared.orders[name].flat)
+                              prepared.orders[name].flat, first)
     output = prepared.names[prepared.output]
     scores = np.empty((rows.batch, len(prepared.orders[output].flat)), prepared.dtype)
     scores[:, prepared.orders[output].flat] = np.concatenate([r.score for r in records])
     if prepared.readout == "membrane":
-        scores /= rows.steps
+        scores /= first + rows.steps
     prediction = np.argmax(scores, 1)
     operations = np.sum([r.operations for r in records], 0)
     synaptic: dict[str, int] = {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -80,16 +81,27 @@ class Simulation:
                 "updates": self.updates, "ms_per_sample": self.milliseconds}
 
 
+def _seen(network: Network) -> tuple[int, ...]:
+    """(polarities, height, width) of the network's input."""
+    shape = network.input.shape
+    return shape if len(shape) == 3 else (1, 1, *shape)
+
+
+def require_sensor(network: Network, samples: Sequence[Recording]) -> None:
+    """ValueError unless recordings are of a sensor that is the network's input."""
+    if samples[0].sensor.shape != _seen(network):
+        raise ValueError(f"the recordings have the shape {samples[0].sensor.shape} (polarities, height, width), but the "
+                         f"network's input has {network.input.shape}: load them with the options that it was trained with, "
+                         "such as pool=8")
+
+
 def simulate(network: Network, samples: Sequence[Recording], *, mode: Literal["event", "clock"] = "event",
              threads: int | None = None, progress: bool | None = None) -> Simulation:
     """Run the network on all samples (a data set, or a list of recordings). Errors: ValueError for none, or for
     recordings of a sensor that is not the network's input."""
     if not len(samples):
         raise ValueError("there is no sample to simulate")
-    shape = network.input.shape
-    if samples[0].sensor.shape != (shape if len(shape) == 3 else (1, 1, *shape)):
-        raise ValueError(f"the recordings have the shape {samples[0].sensor.shape} (polarities, height, width), but the "
-                         f"network's input has {network.input.shape}")
+    require_sensor(network, samples)
     prepared = engine.prepare(network)
     engine.run(prepared, [samples[0].events], mode=mode, threads=1)  # compiles what is not compiled yet
     # Without a fixed number of steps a sample must not run as long as the longest one beside it.
@@ -115,3 +127,43 @@ def simulate(network: Network, samples: Sequence[Recording], *, mode: Literal["e
         np.array(events, np.int64), {name: np.concatenate([r[2][name] for r in results]) for name in firing},
         {name: sum(r[3][name] for r in results) for name in results[0][3]}, ticked,
         float(np.average([r[4] for r in results], weights=sizes)), seconds, mode)
+
+
+def simulate_file(network: Network, path: str | PathLike[str], *, mode: Literal["event", "clock"] = "event",
+                  order: str = "raise", chunk: int = 2**20, progress: bool | None = None) -> Simulation:
+    """Run the network on one recording, `chunk` events at a time, so that memory does not grow with the file.
+
+    The same as `simulate` on the whole file, but for `seconds`, which hold the reading, too. order: as in `datasets.stream`.
+    Errors: ValueError where the file's sensor is not the network's input; those of `datasets.stream` and `engine.stream`.
+    """
+    from snnsim import datasets
+
+    polarities, height, width = _seen(network)
+    prepared = engine.prepare(network)
+    engine.run(prepared, np.zeros((1, *network.input.shape)), mode=mode)  # compiles what is not compiled yet
+    said = datasets.info(path).sensor
+    if said is not None and (said.height, said.width) != (height, width):
+        raise ValueError(f"{path} is of a sensor of {said.width} x {said.height} pixels, but the network's input has the shape "
+                         f"{network.input.shape}")
+    events, steps, updates = 0, 0, 0.0
+    counts = {p.name: 0 for p in network.populations if p.rule is not None and p.rule.fires}
+    synaptic: dict[str, int] = {}
+    began = time.perf_counter()
+    with (datasets.stream(path, chunk, order=order, sensor=datasets.Sensor(height, width, polarities)) as pieces,
+          bar(None, f"simulating {path}: chunks of {chunk:,} events", progress) as line):
+
+        def read() -> Iterator[Any]:
+            nonlocal events
+            for piece in pieces:
+                events += len(piece)
+                line.advance()
+                yield piece
+
+        for result in engine.stream(prepared, read(), mode=mode):
+            length = next(iter(result.spikes.values())).shape[0]
+            steps, updates = steps + length, updates + length * result.updates
+            counts = {name: n + len(result.spikes[name]) for name, n in counts.items()}
+            synaptic = {name: synaptic.get(name, 0) + n for name, n in result.synaptic_events.items()}
+    return Simulation(np.atleast_1d(result.prediction), np.array([-1]), (str(path),), np.array([events]),
+                      {name: np.array([n]) for name, n in counts.items()}, synaptic, result.ticked, updates / steps,
+                      time.perf_counter() - began, mode)
