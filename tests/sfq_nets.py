@@ -45,6 +45,12 @@ def stepped(network: SFQNetwork, pulses: Any) -> dict[str, Any]:
     return {name: np.array(s) for name, s in spikes.items()}
 
 
+def stepped_each(network: SFQNetwork, counts: Any) -> dict[str, Any]:
+    """The same of many samples: counts [T, B, inputs], spikes [T, B, size]."""
+    found = [stepped(network, np.asarray(counts)[:, b]) for b in range(np.shape(counts)[1])]
+    return {name: np.stack([f[name] for f in found], 1) for name in found[0]}
+
+
 @dataclass
 class Simulated:
     """By layer: spikes [T, size]; pulses lost and late of each neuron, and when the first was lost."""

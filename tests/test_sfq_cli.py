@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+from snnsim.hardware.sfq import SFQLayer, SFQNetwork
 from snnsim.hardware.sfq.junctions import load_waveforms
 from snnsim.interop.ngspice_tool import ngspice
+from snnsim.network import TimeBase
+from snnsim.network_file import save_network
 from tests.test_cli import snnsim
 
 DECK = """* a junction that is pushed
@@ -66,3 +70,28 @@ def test_sim_compares_with_ngspice(deck):
 def test_without_ngspice_the_sentence_says_how_to_have_it(deck, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert "ngspice is missing: apt install ngspice" in snnsim("sfq", "sim", deck, "--ngspice", code=1)
+
+
+def test_jitter_of_an_xor_net(tmp_path):
+    told = json.loads(snnsim("sfq", "jitter", "xor-B", "--sigma", 0, "--sigma", 2, "--plot", tmp_path / "j.png", "--json"))
+    none, some = told["rows"]
+    assert none["wrong_spikes"] == none["lost"] == 0 and some["wrong_spikes"] > 50 and "wrong" not in some
+    assert 0.2 < told["error_free_ps"] < 1 and (tmp_path / "j.png").stat().st_size > 5000
+    snnsim("sfq", "jitter", "xor-A", "--data", "digits-events", code=2)
+    assert "name must be one of" in snnsim("sfq", "jitter", "xor-D", code=1)
+
+
+@pytest.mark.slow
+def test_jitter_of_a_network_file(tmp_path):
+    weight = np.random.default_rng(0).integers(-1, 2, (3, 64))
+    net = SFQNetwork([SFQLayer("out", weight, 2, leak=2)], time=TimeBase(10.0, 30), shape=(1, 8, 8))
+    save_network(net.network(), tmp_path / "net.h5")
+    data = ["--data", "digits-events", "--option", "pool=8", "--option", "polarities=1", "--limit", 3]
+    text = snnsim("sfq", "jitter", tmp_path / "net.h5", *data, "--sigma", 0)
+    assert "0 (0.0%)" in text and "accuracy" in text and "no spike is wrong up to" in text
+    snnsim("sfq", "jitter", tmp_path / "net.h5", code=2)
+
+
+def test_options_of_runs_belong_to_runs(deck):
+    for wrong in (["--noise"], ["--sigma", 0.1], ["--runs", 2, "--temperature", 4]):
+        snnsim("sfq", "margins", deck, *wrong, code=2)

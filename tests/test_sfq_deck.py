@@ -96,6 +96,8 @@ this is not read
 
 def test_what_is_allowed_but_rarely_meant_is_a_warning():
     assert flatten(parse_deck("R1 1 0 1\nL1 1 open 1p")).warnings == ("deck, line 2: L1: node OPEN has no other connection",)
+    assert flatten(parse_deck("R1 1 0 1\nR2 1 0 1\nL1 1 1 1p")).warnings == (
+        "deck, line 3: L1: both its ends are at node 1, so that no current flows",)
 
 
 SUB = ".subckt S a b\nR1 a b 1\n.ends\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -56,6 +57,34 @@ def test_the_margin_of_xor_is_where_errors_begin(name: str) -> None:
     found = sfq.margin(xor(name), x, resolution=0.05)
     below, above = sfq.sweep(xor(name), x, [0.8 * found, 1.5 * found + 0.3])
     assert 0.2 < found < 3.0 and below.wrong_spikes == 0 and above.wrong_spikes > 0
+
+
+def normal(x: float) -> float:
+    return 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.5, 1.0, 1.5, 2.0])
+def test_two_pulses_meet_as_often_as_their_times_say(sigma: float) -> None:
+    """Two pulses 8 ps apart, each off by N(0, sigma), meet where they come within the dead time; then the soma misses one."""
+    both = SFQNetwork([SFQLayer("a", [[1, 1]], 2, leak=0)])
+    delays = sfq.Delays(10.0, 5.0, 10.0, 6.0)
+    [row] = sfq.sweep(both, np.ones((20, 400, 2), np.uint8), [sigma], delays=delays, seeds=1,
+                      schedule=sfq.slotted(both, delays=delays, settle=60.0))
+    wide = sigma * math.sqrt(2.0)
+    meet = normal((6.0 - 8.0) / wide) - normal((-6.0 - 8.0) / wide) if sigma else 0.0
+    assert row.wrong_spikes == row.lost and row.late == 0 and row.spikes == 8000
+    assert abs(row.bit_error - meet) <= 4.0 * math.sqrt(meet * (1 - meet) / row.spikes)
+    assert row.bit_low <= row.bit_error <= row.bit_high and (sigma > 0 or row.bit_error == row.bit_low == 0.0)
+
+
+def test_a_pulse_much_less_exact_than_its_tick_comes_by_chance() -> None:
+    """It is late where its error is above the slack of 0.1 ps: a half of all, as sigma grows; none without jitter."""
+    one = SFQNetwork([SFQLayer("a", [[1]], 1, leak=0)])
+    schedule = sfq.Schedule([sfq.Phase("a", [0.0], 40.1)])
+    rows = sfq.sweep(one, np.ones((1, 5000, 1), np.uint8), [0.0, 0.1, 4.9], schedule=schedule, seeds=1,
+                     delays=sfq.Delays(40.0, 5.0, 4.0, 6.0))
+    for row, late in zip(rows, (0.0, normal(-1.0), normal(-0.1 / 4.9)), strict=True):
+        assert row.wrong_spikes == row.late and abs(row.bit_error - late) <= 4.0 * math.sqrt(0.25 / 5000) * (late > 0)
 
 
 @pytest.mark.parametrize(("options", "sentence"), [

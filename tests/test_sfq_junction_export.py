@@ -73,16 +73,16 @@ def test_verify_runs_the_deck_in_ngspice(written):
 
 
 def test_somas_that_are_not_exact_are_refused_unless_allowed(tmp_path, monkeypatch):
-    weak = Soma(400.0, leak=0.0, wait=0, output=4.0)
-    monkeypatch.setattr(exporting, "fit_network", lambda net, library: fit_network(net, library, [weak]))
-    net = SFQNetwork([SFQLayer("y", [[1, 1]], 2, leak=0)])
-    sentence = r"y\[0\]: 1 of 4 patterns are decided wrongly \(\+1 \+1 does not fire\): somas of junctions are not this network"
+    inhibited = Soma(20.0, 3.0, 8.0, 0.9, leak=0.0, wait=2, output=4.0)
+    monkeypatch.setattr(exporting, "fit_network", lambda net, library: fit_network(net, library, [inhibited]))
+    net = SFQNetwork([SFQLayer("y", [[2, -1]], 1, leak=0)])
+    sentence = r"y\[0\]: 2 of 4 patterns are decided wrongly \(-1 fires; \+2 -1 does not fire\): somas of junctions are not"
     with pytest.raises(ValueError, match=sentence):
         export_junctions(net, tmp_path / "n.json")
     assert not list(tmp_path.iterdir())
     export_junctions(net, tmp_path / "n.json", allow_lossy=True)
     told = json.loads((tmp_path / "n.json").read_text())
-    assert told["exact"] is False and told["inexact"][0].startswith("y[0]: 1 of 4")
+    assert told["exact"] is False and told["inexact"][0].startswith("y[0]: 2 of 4")
     assert not read_junctions(tmp_path / "n.json").exact
 
 
@@ -112,6 +112,11 @@ def test_circuits_are_drawn_from_their_decks(written, tmp_path):
     assert len(texts) == sum(e.kind in "XV" for e in deck.elements)
     x = {t.get_text(): t.get_position()[0] for t in figure.axes[0].texts}
     assert x["jtl\nin0"] < x["dro\nlatch0_0"] < x["neuron0\nn0_0"] < x["dro\nlatch1_0"] < x["jtl\nout0"]
+    place = {t.get_position() for t in figure.axes[0].texts}
+    for wire in figure.axes[0].lines:  # no wire goes through a box that it does not end at
+        (x0, *inner, x1), (y0, *between, y1) = wire.get_xdata(), wire.get_ydata()
+        assert {(x0, y0), (x1, y1)} <= place and not place & set(zip(inner, between, strict=True))
+        assert list(np.diff(wire.get_xdata())) == [1] * (len(inner) + 1)
     soma = next(s for s in deck.subcircuits.values() if s.path == "NEURON0")
     drawn = "\n".join(t.get_text() for t in plot.elements(soma).axes[0].texts)
     assert all(e.name.lower() in drawn for e in soma.elements if e.kind != "K")
@@ -128,3 +133,8 @@ def test_the_commands_export_verify_and_show_xor(tmp_path):
     snnsim("export", tmp_path / "net.h5", tmp_path / "y.json", "--to", "sfq", "--level", "junctions", "--form", "table", code=2)
     text = snnsim("sfq", "xor", "C", "--deck", tmp_path / "c.cir")
     assert "all right" in text and "+1 +1" in text and (tmp_path / "c.cir").exists()
+    snnsim("sfq", "draw", tmp_path / "c.cir", tmp_path / "cells.png")
+    snnsim("sfq", "draw", tmp_path / "c.cir", tmp_path / "soma.svg", "--of", "neuron0")
+    assert (tmp_path / "cells.png").stat().st_size > 10_000 and "area" in (tmp_path / "soma.svg").read_text()
+    assert "has no subcircuit 'N9', it has JTL, SOMA_IN, SOMA_OUT, SPLITTER, DRO, NEURON0" in snnsim(
+        "sfq", "draw", tmp_path / "c.cir", tmp_path / "soma.svg", "--of", "N9", code=1)

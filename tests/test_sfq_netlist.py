@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from snnsim.hardware.sfq import SFQLayer, SFQNetwork
+from snnsim.hardware.sfq import Delays, SFQLayer, SFQNetwork, run, slotted
 from snnsim.hardware.sfq.build import build, expand
 from snnsim.hardware.sfq.check import check
 from snnsim.hardware.sfq.library import load
 from snnsim.hardware.sfq.netlist import Instance, Netlist
-from snnsim.hardware.sfq.phases import phases
 from snnsim.hardware.sfq.plan import count, plan, tree_cells
 from tests.sfq_cell_nets import random_net
+from tests.sfq_nets import stepped
 
 LIBRARY = load()
 
@@ -30,7 +32,7 @@ def changed(netlist: Netlist, instance: Instance) -> Netlist:
 
 def test_counting_and_making_agree_and_nothing_collides() -> None:
     rng = np.random.default_rng(2)
-    for _ in range(25):
+    for _ in range(10):
         p = plan(random_net(rng), LIBRARY)
         made = expand(p)
         assert made.cells == count(p)
@@ -39,14 +41,21 @@ def test_counting_and_making_agree_and_nothing_collides() -> None:
         assert report.slack[0] > 0 and report.margin[0] > 0
 
 
-def test_slots_are_as_defined() -> None:
+def test_a_plan_has_the_slots_of_the_schedule() -> None:
+    """One clocking: what the executor of pulses goes by is what the cells go by, with the settling and hold of cells."""
     net = SFQNetwork([SFQLayer("a", [[1, -3], [2, 0]], 1), SFQLayer("b", [[1, 0]], 1)], burst=2)
-    p = phases(net, settle=10, hold=5)
-    assert [w.tolist() for w in p.widths] == [[32, 48], [8, 8]]
-    assert [s.tolist() for s in p.starts] == [[0, 32], [0, 8]]
-    assert p.ticks == (90, 26) and p.period == 95 and p.latency == 95 + 26
+    made = plan(net, LIBRARY).schedule
+    for phase, wanted, width in zip(made.phases, slotted(net).phases, (80, 16), strict=True):
+        np.testing.assert_array_equal(phase.start, wanted.start)
+        assert phase.tick > width
+    assert made.hold > LIBRARY.delay("counter") and made.period == made.ticks[0] + made.hold
+    assert made.latency == made.period + made.ticks[1] and made.ticks[0] == made.ticks[1]
+    x = np.array([[2, 0], [0, 2], [2, 0], [1, 0]])
+    found = run(net, x, schedule=made, delays=Delays.of(LIBRARY))
+    assert found.losses == 0 and found.latency == made.latency and found.spikes["b"].any()
+    np.testing.assert_array_equal(found.spikes["b"][:, 0], stepped(net, x)["b"])
     with pytest.raises(ValueError, match=r"spacing must be whole ps, at least 2, got 2\.5"):
-        phases(net, spacing=2.5)  # type: ignore[arg-type]
+        plan(net, LIBRARY, spacing=2.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("leaves", "cells"), [(1, (0, 0)), (2, (1, 0)), (3, (3, 1)), (4, (3, 0)), (5, (6, 2)), (9, (15, 3))])
@@ -59,14 +68,32 @@ def test_a_tree_with_all_leaves_at_one_depth(leaves: int, cells: tuple[int, int]
         assert (splitters, unused) == cells
 
 
-def test_a_second_load_is_found() -> None:
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31), st.data())
+def test_what_is_made_passes_and_what_is_damaged_is_refused_by_cell_and_pin(seed: int, data: st.DataObject) -> None:
+    netlist = expand(plan(random_net(np.random.default_rng(seed), 4, (1, 2, 3)), LIBRARY))
+    report = check(netlist)
+    assert report.ok, str(report)
+    assert report.slack[0] > 0 and report.margin[0] > 0
+    one = data.draw(st.sampled_from(netlist.instances))
+    pin = data.draw(st.sampled_from(sorted(one.pins)))
+    loose = check(changed(netlist, replace(one, pins={p: n for p, n in one.pins.items() if p != pin})))
+    assert not loose.ok and f"{one.name}: port {pin!r} is not tied" in loose.problems
+    inputs = [(x, p) for x in netlist.instances for p in LIBRARY[x.cell].inputs]
+    (one, pin), (other, there) = data.draw(st.lists(st.sampled_from(inputs), min_size=2, max_size=2,
+                                                    unique_by=lambda x: x[0].name))
+    twice = check(changed(netlist, replace(one, pins={**one.pins, pin: other.pins[there]})))
+    said = [p for p in twice.problems if f"{one.name}.{pin}" in p and f"{other.name}.{there}" in p]
+    assert len(said) == 1 and said[0].startswith(f"net {other.pins[there]}, which ")
+    assert said[0].endswith("), must have 1: fan-out takes a splitter") and "has 2 loads (" in said[0]
+    assert any(f"net {one.pins[pin]}, which " in p and "has 0 loads, must have 1" in p for p in twice.problems)
+
+
+def test_two_cells_that_drive_one_net_are_found() -> None:
     netlist = small()
-    net = next(x for x in netlist.instances if x.cell == "splitter").pins["q0"]
-    sink = next(x for x in netlist.instances if x.cell == "sink")
-    report = check(changed(netlist, replace(sink, pins={"a": net})))
-    assert not report.ok
-    assert f"net {net} has 2 loads, must have 1: fan-out takes a splitter" in report.problems
-    assert f"net {sink.pins['a']} has 0 loads, must have 1: fan-out takes a splitter" in report.problems
+    a, b = [x for x in netlist.instances if x.cell == "merger"][:2]
+    found = check(changed(netlist, replace(b, pins={**b.pins, "q": a.pins["q"]}))).problems
+    assert any(f"has 2 drivers ({a.name}.q, {b.name}.q), must have 1" in p for p in found)
 
 
 def test_a_loose_and_an_unknown_port_are_found() -> None:
@@ -79,11 +106,14 @@ def test_a_loose_and_an_unknown_port_are_found() -> None:
 
 
 def test_pulses_that_come_too_close_are_found() -> None:
-    slow = {**LIBRARY.cells, "merger": replace(LIBRARY["merger"], separation={"a,b": 8.5, "b,a": 8.5})}
+    slow = replace(LIBRARY, cells={**LIBRARY.cells, "merger": replace(LIBRARY["merger"],
+                                                                      separation={"a,b": 8.5, "b,a": 8.5})})
     net = SFQNetwork([SFQLayer("a", np.ones((1, 5), int), 2)])
-    report = check(build(net, replace(LIBRARY, cells=slow)))
+    report = check(expand(replace(plan(net, LIBRARY), library=slow)))
     assert not report.ok and "too close: take a larger spacing" in report.problems[0]
-    assert check(build(net, replace(LIBRARY, cells=slow), spacing=10)).ok
+    with pytest.raises(ValueError, match=r"spacing is 8 ps, but a merger loses what comes sooner than 8\.5 ps"):
+        plan(net, slow)
+    assert check(build(net, slow, spacing=10)).ok
 
 
 def test_a_burst_has_its_pulses_a_spacing_apart() -> None:
@@ -93,10 +123,10 @@ def test_a_burst_has_its_pulses_a_spacing_apart() -> None:
     netlist = build(SFQNetwork([SFQLayer("a", [[7, 3, -2], [5, 0, 1]], 9)]), LIBRARY)
     timing = _Timing(netlist)
     timing.run()
-    p, [base] = netlist.plan.phases, netlist.plan.arrival
+    [phase], [base] = netlist.plan.schedule.phases, netlist.plan.arrival
     counters = [x for x in netlist.instances if x.cell == "counter"]
     for x, up in zip(counters, ([7, 3, 0], [5, 0, 1]), strict=True):
-        wanted = np.concatenate([p.starts[0][i] + 8 * np.arange(n) for i, n in enumerate(up)]) + base
+        wanted = np.concatenate([np.asarray(phase.start)[i] + 8 * np.arange(n) for i, n in enumerate(up)]) + base
         late = timing.times[x.pins["up"]] - wanted
         assert late.size == sum(up)
         assert np.ptp(late) < 1.5 and late.min() >= -1

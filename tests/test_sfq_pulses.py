@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from snnsim.datasets import make_events
 from snnsim.hardware import sfq
 from snnsim.hardware.sfq import Delays, Phase, Schedule, SFQLayer, SFQNetwork, asynchronous, slotted
+from snnsim.hardware.sfq.library import Library, load
 from snnsim.hardware.sfq.pulse_kernels import _normal
 from snnsim.hardware.sfq.pulses import ZIGGURAT
 from snnsim.hardware.sfq.schedule import depths, paths
@@ -22,6 +25,7 @@ from snnsim.network import TimeBase
 from tests.sfq_nets import random_net, simulated, stepped
 
 SETTINGS = settings(max_examples=60, deadline=None)
+DEAD = Delays().dead
 EXACT = Delays(4.0, 5.25, 3.75, 5.0)  # sums of these are exact
 
 
@@ -30,7 +34,7 @@ def given_of(network: SFQNetwork, rng: Any, steps: int) -> Any:
 
 
 @SETTINGS
-@given(st.integers(0, 2**31), st.booleans(), st.sampled_from([5.0, 8.0, 11.5]))
+@given(st.integers(0, 2**31), st.booleans(), st.sampled_from([DEAD, 8, 11.5]))
 def test_slots_lose_nothing_and_give_the_whole_numbers(seed: int, balanced: bool, spacing: float) -> None:
     """In any order of the sources, with trees of any shape."""
     rng = np.random.default_rng(seed)
@@ -110,7 +114,8 @@ def test_xor_pulse_by_pulse_in_every_order(name: str) -> None:
 
 
 def test_xor_loses_its_decision_where_pulses_meet() -> None:
-    found = sfq.run(xor("A"), xor_pulses("A", CASES), schedule=asynchronous(xor("A")))
+    delays = Delays(4.0, 5.3, 3.8, 5.0)
+    found = sfq.run(xor("A"), xor_pulses("A", CASES), schedule=asynchronous(xor("A"), delays=delays), delays=delays)
     np.testing.assert_array_equal(found.spikes["y"].ravel(), [0, 1, 1, 1])
     assert found.lost["hidden"].tolist() == [[1, 1]] and found.lost["y"].tolist() == [[0]]
     assert found.first["hidden"][0, 0] == 3 * 21.1 + 13.1 and np.isnan(found.first["y"][0, 0])
@@ -132,6 +137,23 @@ def test_the_numbers_of_a_schedule() -> None:
         early.check(network, delays)
     found = sfq.run(network, np.zeros((3, 3), int), schedule=schedule, delays=delays)
     assert (found.latency, found.duration) == (168.0, 168.0 + 2 * 84.0)
+
+
+def test_delays_are_those_of_the_cells() -> None:
+    """The files are read here without the library."""
+    cells = {}
+    for name in ("jtl", "splitter", "merger", "counter"):
+        cells[name] = tomllib.loads((Path(sfq.__file__).parent / "cells" / f"{name}.toml").read_text())
+    apart = [*cells["merger"]["separation"].values(), *cells["counter"]["separation"].values()]
+    assert Delays() == Delays(cells["jtl"]["delay"]["a->q"], cells["splitter"]["delay"]["a->q0"],
+                              cells["merger"]["delay"]["a->q"], max(apart))
+    ours = load()
+    slow = replace(ours["merger"], delay={"a->q": 9.0, "b->q": 9.5}, separation={"a": 7.0, "a,b": 7.5})
+    assert Delays.of(Library({**ours.cells, "merger": slow}, ours.process), balanced=False) == Delays(
+        merger=9.5, dead=7.5, balanced=False)
+    blank = {name: replace(ours[name], separation={}) for name in ("merger", "counter")}
+    with pytest.raises(ValueError, match="cells merger and counter have no separation"):
+        Delays.of(Library({**ours.cells, **blank}, ours.process))
 
 
 def test_trees_that_are_not_padded() -> None:
@@ -188,10 +210,10 @@ NET = SFQNetwork((SFQLayer("a", [[1, 2]]),))
 
 
 @pytest.mark.parametrize(("make", "sentence"), [
-    (lambda: slotted(NET, spacing=4.0), "spacing is 4 ps, but a merger loses what comes sooner than 5 ps after another pulse: "
-                                        "spacing must be at least 5"),
-    (lambda: slotted(NET, spacing=5.0, settle=1.0),
-     r"layer 'a': its last pulse arrives at 17\.8 ps, its tick is at 16 ps: settle must be more than 1\.8 ps longer"),
+    (lambda: slotted(NET, spacing=4.0, delays=EXACT), "spacing is 4 ps, but a merger loses what comes sooner than 5 ps after "
+                                                      "another pulse: spacing must be at least 5"),
+    (lambda: slotted(NET, spacing=5.0, settle=1.0, delays=EXACT),
+     r"layer 'a': its last pulse arrives at 17\.75 ps, its tick is at 16 ps: settle must be more than 1\.75 ps longer"),
     (lambda: slotted(NET, settle=-1.0), "settle must be"),
     (lambda: slotted(NET, order=[[0, 0]]), r"order of layer 'a' must be each of its sources 0 \.\. 1 once, got \[0, 0\]"),
     (lambda: slotted(NET, order=[]), "order must be one order, or None, for each of the 1 layers, got 0"),
@@ -201,6 +223,7 @@ NET = SFQNetwork((SFQLayer("a", [[1, 2]]),))
     (lambda: Phase("a", [[0.0]], 9.0), "start of layer 'a' must be one time for each of its sources"),
     (lambda: Schedule(()), "a schedule needs at least one phase"),
     (lambda: Schedule([Phase("a", [0.0], 9.0)], 0.0), "spacing must be"),
+    (lambda: Schedule([Phase("a", [0.0], 9.0)], hold=-1.0), "hold must be"),
     (lambda: sfq.run(NET, [[0, 1]], schedule=slotted(xor("A"))),
      r"the schedule is of layers \[\('hidden', 2\), \('y', 2\)\], the network has \[\('a', 2\)\]"),
     (lambda: sfq.run(NET, np.array([[0, 1]]), jitter=-1.0), "jitter must be"),

@@ -210,8 +210,9 @@ REFUSED = [
                                      r"it may be at most 4.9\de-13 s"),
     (("B1 1 0 j", ".tran 0.1p 10p", ".print p(B2)"), r"line 4: P\(B2\) names neither an element nor nodes of the circuit"),
     (("B1 1 0 j", ".tran 0.1p 10p", ".print i(1)"), r"line 4: I\(1\) names no element of the circuit that carries a current"),
-    (("B1 1 0 j",), r"deck has no .tran: give step and stop"),
-    (("B1 1 0 j", ".tran 1f 1"), r"deck: 1e\+15 steps are more than 1,000,000,000"),
+    (("B1 1 0 j",), r"deck has no .tran: add one, such as .tran 0.1p 500p, or give step and stop"),
+    (("B1 1 0 j", ".tran 1f 1"),
+     r"deck, line \d: 1 s in steps of 1e-15 s are 1e\+15 steps, more than 1,000,000,000; ps are written 1p"),
     (("L1 1 2 1e-30", "L2 2 0 1e3", "L3 1 0 1e3", ".tran 0.1p 10p"),
      r"line \d: L1: the equations are singular at node [12]: the values of the elements around it lie too far apart"),
 ]

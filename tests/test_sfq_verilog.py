@@ -15,54 +15,49 @@ from typer.testing import CliRunner
 
 from snnsim import load_network, save_network
 from snnsim.cli.app import app
-from snnsim.hardware.sfq import SFQLayer, SFQNetwork, export, of_network
+from snnsim.hardware.energy import Range
+from snnsim.hardware.sfq import Delays, SFQLayer, SFQNetwork, export, of_network, slotted
 from snnsim.hardware.sfq.bench import bench as bench_of
 from snnsim.hardware.sfq.build import build
 from snnsim.hardware.sfq.export import read
 from snnsim.hardware.sfq.library import load
-from snnsim.hardware.sfq.phases import phases
-from snnsim.hardware.sfq.stepper import pulses_of, step
+from snnsim.hardware.sfq.plan import plan
+from snnsim.hardware.sfq.statistics import statistics
 from snnsim.hardware.sfq.structural import cells, clears, structural
 from snnsim.hardware.sfq.verilog import table
 from snnsim.interop import prove
 from snnsim.interop.iverilog_tool import run_iverilog
 from snnsim.network import TimeBase
-from tests.oracle import run as oracle
 from tests.sfq_cell_nets import random_counts, random_net
+from tests.sfq_nets import stepped_each as step
 
 LIBRARY = load()
+AT_ONCE = Delays(0.0, 0.0, 0.0, 0.0)  # tables have no trees
 needs_iverilog = pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed (apt install iverilog)")
 needs_verilator = pytest.mark.skipif(shutil.which("verilator") is None, reason="verilator is not installed")
 
 
 def by_table(net: SFQNetwork, counts: Any, name: str) -> tuple[str, str]:
-    p = phases(net, settle=8, hold=8)
+    p = slotted(net, settle=8, hold=8, delays=AT_ONCE)
     return table(net, p, name), bench_of(net, p, counts, step(net, counts), name)
 
 
 def by_cells(net: SFQNetwork, counts: Any, name: str) -> tuple[str, str]:
     made = build(net, LIBRARY)
-    return structural(made, name), bench_of(net, made.plan.phases, counts, step(net, counts), name, clears=clears(made))
+    return structural(made, name), bench_of(net, made.plan.schedule, counts, step(net, counts), name, clears=clears(made))
 
 
-def test_the_stepper_is_the_oracle() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        net = random_net(rng)
-        counts = random_counts(rng, net, 15, 3)
-        found = step(net, counts)
-        for b in range(3):
-            wanted = oracle(net.network(), counts[:, b].astype(np.float32)).spikes
-            assert all(np.array_equal(found[q.name][:, b], wanted[q.name]) for q in net.layers)
-
-
-def test_events_beyond_the_burst_are_left_out() -> None:
-    net = SFQNetwork([SFQLayer("a", [[1, 1]], 3)], burst=2)
-    assert pulses_of(net, [[[5, 1]]]).tolist() == [[[2, 1]]]
-    with pytest.raises(ValueError, match=r"counts must be \[T, B, 2\] pulses, got the shape \(1, 1, 3\)"):
-        pulses_of(net, np.zeros((1, 1, 3)))
-    with pytest.raises(ValueError, match="counts must be whole numbers of pulses, 0 or more"):
-        pulses_of(net, np.full((1, 1, 2), 0.5))
+@pytest.mark.parametrize(("options", "said"), [
+    ({}, r"tick of layer 'a' must be whole ps, at least 1, got 28\.63"),
+    ({"settle": 20, "hold": 0.5}, r"hold must be whole ps, at least 0, got 0\.5"),
+    ({"settle": 20, "spacing": 8.0}, r"spacing must be whole ps, at least 2, got 8\.0"),
+    ({"settle": 20, "order": [[1, 0]]}, "slots of layer 'a' must follow each other in the order of its sources")])
+def test_a_schedule_that_verilog_cannot_hold(options: Any, said: str) -> None:
+    net = SFQNetwork([SFQLayer("a", [[1, 2]], 1)])
+    schedule = slotted(net, **options, delays=Delays(1.0, 1.0, 3.63, 5.0))
+    for write in (lambda: table(net, schedule), lambda: bench_of(net, schedule, [[[1, 1]]], {})):
+        with pytest.raises(ValueError, match=said):
+            write()
 
 
 @needs_iverilog
@@ -151,7 +146,7 @@ def test_verilator_finds_nothing(tmp_path: Path) -> None:
 def test_a_name_that_is_no_identifier(name: str) -> None:
     net = SFQNetwork([SFQLayer("a", [[1]])])
     with pytest.raises(ValueError, match="name must be letters, digits and _, at most 64, not first a digit"):
-        table(net, phases(net), name)
+        table(net, slotted(net, settle=20), name)
 
 
 @pytest.fixture(scope="module")
@@ -171,25 +166,83 @@ def snnsim(*arguments: Any, code: int = 0) -> str:
     return result.output
 
 
+def test_all_that_is_estimated_is_printed_and_in_the_description(exported: Path) -> None:
+    artefact = exported / "told.json"
+    said = " ".join(snnsim("export", exported / "net.h5", artefact, "--to", "sfq", "--form", "table").split())
+    told = json.loads(artefact.read_text(encoding="utf-8"))["statistics"]
+    assert f"{sum(told['cells'].values()):,} cells, {told['junctions']:,} junctions ({told['composite']:,} of them in" in said
+    assert f"{told['synapses']:,} synapses, bias {told['bias']:,.0f} mA, area {told['area'][0]:.3g} .. " in said
+    assert all(f"{n:,} {k}" in said for k, n in told["cells"].items())
+    assert f"period {told['period']:,} ps ({told['clock']:.3g} GHz), latency {told['latency']:,} ps; 12 ticks take" in said
+    assert told["ticks"] == 12 and told["inference"] == 11 * told["period"] + told["latency"]
+    assert list(told["energy"]) == ["dynamic", "static (RSFQ)", "RSFQ", "ERSFQ", "RSFQ, cooled", "ERSFQ, cooled"]
+    assert all(f" {k}: {Range(low / 1e6, high / 1e6)} pJ an inference" in said for k, (low, high) in told["energy"].items())
+    assert len(told["assumptions"]) == 5 and all(f"assumed: {a}" in said for a in told["assumptions"])
+    assert told["units"].keys() <= told.keys() and told["units"]["energy"] == "aJ"
+
+
+def test_energy_of_samples_is_that_of_what_they_send(exported: Path) -> None:
+    net = of_network(load_network(exported / "net.h5"))
+    x = np.random.default_rng(3).integers(0, 2, (12, 4, 12))
+    found, wide = export(net, exported / "samples.json", form="table", counts=x), export(net, exported / "random.json")
+    low, high = found.energy["dynamic"]
+    assert wide.energy["dynamic"].low < low == high < wide.energy["dynamic"].high and wide.ticks == found.ticks == 12
+    sent = [x.sum(0).mean(0), step(net, x)["hidden"].sum(0).mean(0)]
+    assert low == statistics(plan(net, LIBRARY), ticks=12, pulses=sent).energy["dynamic"].low
+    assert found.assumptions[-1].endswith("in the mean of the samples given")
+
+
+def by_hand(folder: Path, name: str) -> str:
+    """As docs/sfq-cells.md says it."""
+    for command in (["iverilog", "-g2005", "-s", f"{name}_tb", "-o", name, f"{name}.v", f"{name}_tb.v", "cells.v"],
+                    ["vvp", "-n", name]):
+        said = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=True).stdout
+    return said
+
+
 @needs_iverilog
 @pytest.mark.parametrize("form", ["table", "cells"])
 def test_what_is_exported_is_verified(exported: Path, form: str) -> None:
     name = f"as_{form}"
     artefact = exported / f"{name}.json"
     said = snnsim("export", exported / "net.h5", artefact, "--to", "sfq", "--level", "cells", "--form", form)
-    assert "junctions" in said and f"{name}_tb.v" in said and "assumed: " in said
+    assert f"{name}_tb.v" in said
+    assert f"next: snnsim verify {artefact} --against {exported / 'net.h5'}" in said.replace("\n", "")
     assert {p.name for p in exported.iterdir()} >= {f"{name}.v", f"{name}_tb.v", "cells.v", f"{name}.json"}
     found = json.loads(snnsim("verify", artefact, "--against", exported / "net.h5", "--limit", 3, "--json"))
     assert found["exact"] and found["kind"] == "sfq" and found["predictions_equal"] == found["samples"]
     runs = {r["tool"]: r["report"] for r in found["runs"]}
     assert runs["iverilog"]["exact"] and [x["name"] for x in runs["iverilog"]["layers"]] == ["hidden", "out"]
-    assert runs["iverilog"]["layers"] == runs["snnsim, whole numbers"]["layers"]
-    # the testbench that was written runs by itself
+    assert runs["iverilog"]["layers"] == runs["snnsim, pulse by pulse"]["layers"]
+    # the testbench that was written runs by itself, and says of one spike more or less that it fails
     texts = [(exported / n).read_text(encoding="ascii") for n in ("cells.v", f"{name}.v", f"{name}_tb.v")]
     assert run_iverilog(texts, [f"{name}_tb"]).exact
+    assert by_hand(exported, name).splitlines()[-1] == f"PASS {name}"
+    bench = exported / f"{name}_tb.v"
+    for stage, size in ((0, 6), (1, 3)):
+        row, value = re.findall(rf"want{stage}\[(\d+)\] = {size}'h(\w+);", texts[2])[4]
+        damaged = f"want{stage}[{row}] = {size}'h{int(value, 16) ^ 1 << stage:x};"
+        bench.write_text(texts[2].replace(f"want{stage}[{row}] = {size}'h{value};", damaged), encoding="ascii")
+        assert by_hand(exported, name).splitlines()[-1] == f"FAIL {name}"
+    bench.write_text(texts[2], encoding="ascii")
     told = read(artefact)
     assert told.form == form and np.array_equal(told.network.layers[0].weight, of_network(
         load_network(exported / "net.h5")).layers[0].weight)
+
+
+@needs_iverilog
+def test_pulses_that_meet_are_no_exact_run(exported: Path) -> None:
+    """Counters that are slower than the netlist was made for count all the same in Verilog: the run is not exact for that."""
+    artefact = exported / "slow.json"
+    snnsim("export", exported / "net.h5", artefact, "--to", "sfq", "--form", "cells")
+    cell = exported / "cells.v"
+    text = cell.read_text(encoding="ascii")
+    at = text.index("module sfq_counter")
+    end = text.index("endmodule", at)
+    cell.write_text(text[:at] + text[at:end].replace("< 5.85", "< 8.90") + text[end:], encoding="ascii")
+    said = snnsim("verify", artefact, "--against", exported / "net.h5", "--limit", 1, code=1)
+    cell.write_text(text, encoding="ascii")
+    assert "equal, but with faults" in said and "VIOLATION slow_tb.dut.counter_" in said.replace("\n", "")
 
 
 @needs_iverilog
@@ -217,7 +270,7 @@ def test_what_export_refuses(exported: Path) -> None:
     said = snnsim("export", exported / "net.h5", exported / "x.v", "--to", "sfq", code=2)
     assert "writes a file whose name ends in .json" in said
     for name, said in (("table", "name must be no word of Verilog, nor begin with sfq_, got 'table'"),
-                       ("cells", r"path must not be cells\.json: cells\.v is the file of the cells")):
+                       ("cells", r"path must not be cells\.json, as cells\.v is the file of the cells")):
         with pytest.raises(ValueError, match=said):
             export(net, exported / f"{name}.json")
     export(net, exported / "ok.json", form="table")

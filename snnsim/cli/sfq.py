@@ -8,13 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from snnsim.cli.output import dump, say, table
+from snnsim.cli.sfq_jitter import jitter
+from snnsim.cli.sfq_margins import HELIUM, laid_xor, margins
 
-app = typer.Typer(help="Superconducting single-flux-quantum circuits: sim simulates a deck of Josephson junctions,"
-                       "margins says how far it may be off, xor shows one at work.",
+app = typer.Typer(help="Superconducting single-flux-quantum circuits: sim simulates a deck of Josephson junctions, "
+                       "draw shows its cells, margins says how far it may be off, xor shows one at work; jitter says "
+                       "which errors a network of pulses makes whose times are not exact.",
                   no_args_is_help=True)
 LISTED = 40  # junctions in the table
 TIMES = 8  # of one junction in the table
-HELIUM = 4.2  # K
+app.command()(margins)
+app.command()(jitter)
 
 
 @app.command()
@@ -69,78 +73,6 @@ def sim(
 
 
 @app.command()
-def margins(
-    deck: Annotated[str, typer.Argument(help="A SPICE deck in JoSIM's syntax, or xor-A, xor-B or xor-C.")],
-    runs: Annotated[int, typer.Option("--runs", min=0, help="Of the Monte Carlo and of the noise, each.")] = 0,
-    sigma: Annotated[float, typer.Option("--sigma", min=0.0, max=0.5, help="Spread of each junction, inductor and "
-                                                                           "resistor.")] = 0.05,
-    limit: Annotated[float, typer.Option("--limit", min=0.01, max=0.95, help="How far margins are looked for, from 1.")] = 0.6,
-    resolution: Annotated[float, typer.Option("--resolution", min=0.001, help="Of the factors.")] = 0.01,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the margins: .png, .svg or .pdf.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """By how much all bias, junctions, inductors, resistors or couplings may be off at once, by bisection; and with --runs the
-    share that works with a process spread and with thermal noise.
-
-    A deck works where each junction that it prints switches as often as without a change; an XOR net, where each soma and the
-    output decide all four cases. Example: `snnsim sfq margins xor-C --runs 20 --plot margins.png`
-    """
-    from snnsim.hardware.sfq import margins as measure
-    from snnsim.plot.saving import kind_of
-
-    if plot is not None:
-        kind_of(plot)
-    circuit, works = _working(deck)
-    found = measure.margins(circuit, works, limit=limit, resolution=resolution)
-    spread = dict.fromkeys(("junctions", "inductors", "resistors"), sigma)
-    shares = [measure.monte_carlo(circuit, works, spread, runs=runs, seed=seed),
-              measure.thermal(circuit, works, runs=runs, seed=seed)] if runs else []
-    if plot is not None:
-        from snnsim.plot import margins as draw
-        from snnsim.plot import save
-
-        save(draw(found, deck), plot)
-    if as_json:
-        dump({"deck": deck, "margins": [m.to_dict() for m in found], "shares": [s.to_dict() for s in shares]})
-        return
-    table(("all at once", ">elements", ">from", ">to"), measure.table(found), f"{deck}: {len(circuit.junctions)} junctions")
-    for share in shares:
-        say(str(share))
-    if plot is not None:
-        say(f"{plot} written")
-
-
-def _working(deck: str) -> tuple[Any, Any]:
-    """A circuit, and what says of its switching times whether it works."""
-    from snnsim.hardware.sfq import margins as measure
-    from snnsim.hardware.sfq.junctions import flatten, read_deck, simulate
-
-    if deck.startswith("xor-"):
-        from snnsim.hardware.sfq.analog.run import circuit_of, decisions
-
-        _, laid = _xor(deck.removeprefix("xor-"))
-        return circuit_of(laid), lambda switches: decisions(laid, switches).right
-    circuit = flatten(read_deck(Path(deck)))
-    printed = [p.names[0] for p in circuit.prints if p.kind == "p" and p.names[0] in circuit.junctions]
-    if not printed:
-        raise ValueError(f"{deck} prints the phase of no junction: add .print p(B..) of those that say whether it works")
-    return circuit, measure.same_counts(simulate(circuit, prints=[]).switches, printed)
-
-
-def _xor(name: str, offsets: Any = 0.0) -> tuple[Any, Any]:
-    """The fits, and the deck of the four cases."""
-    from snnsim.hardware.sfq.analog.deck import lay_out
-    from snnsim.hardware.sfq.analog.fit import fit_network
-    from snnsim.hardware.sfq.library import load
-    from snnsim.hardware.sfq.xor import CASES, xor, xor_pulses
-
-    net, library = xor(name), load()
-    fitted = fit_network(net, library)
-    return fitted, lay_out(net, xor_pulses(name, CASES), fitted.somas, library, offsets=offsets)
-
-
-@app.command()
 def xor(
     name: Annotated[str, typer.Argument(help="A, B or C.")] = "B",
     ngspice: Annotated[bool, typer.Option("--ngspice", help="Simulate it in ngspice, too.")] = False,
@@ -155,7 +87,7 @@ def xor(
     from snnsim.hardware.sfq.analog.run import circuit_of, decisions
     from snnsim.hardware.sfq.junctions import simulate
 
-    fitted, laid = _xor(name)
+    fitted, laid = laid_xor(name)
     circuit = circuit_of(laid)
     waves = simulate(circuit)
     told = {"snnsim": decisions(laid, waves.switches)}
@@ -183,6 +115,30 @@ def xor(
         say(f"{path} written")
     if not all(d.right for d in told.values()):
         raise typer.Exit(1)
+
+
+@app.command()
+def draw(
+    deck: Annotated[Path, typer.Argument(help="A SPICE deck in JoSIM's syntax.")],
+    out: Annotated[Path, typer.Argument(help="The picture to write: .png, .svg or .pdf.")],
+    of: Annotated[str | None, typer.Option("--of", help="Draw the elements of this subcircuit; else the cells at the top of "
+                                                       "the deck.")] = None,
+    title: Annotated[str, typer.Option("--title", help="Of the picture.")] = "",
+) -> None:
+    """Draw a deck: its cells in the order of their pulses, or with --of the elements of one subcircuit.
+
+    Examples: `snnsim sfq draw xor.cir cells.png`, `snnsim sfq draw xor.cir soma.png --of NEURON0`
+    """
+    from snnsim.hardware.sfq.junctions import read_deck
+    from snnsim.plot import cells, elements, save
+    from snnsim.plot.saving import kind_of
+
+    kind_of(out)
+    read = read_deck(deck)
+    if of is not None and of.upper() not in read.subcircuits:
+        raise ValueError(f"{deck} has no subcircuit {of!r}, it has {', '.join(read.subcircuits) or 'none'}")
+    save(cells(read, title) if of is None else elements(read.subcircuits[of.upper()], title), out)
+    say(f"{out} written")
 
 
 def _simulated(simulate: Any, circuit: Any, kelvin: float, seed: int) -> Any:
@@ -241,6 +197,8 @@ def _print_compared(compared: dict[str, Any] | None) -> None:
     if compared is None:
         return
     say(f"ngspice {'agrees' if compared['equal'] else 'differs'}, to {compared['tolerance_ps']:g} ps", "bold")
+    if not compared["equal"]:
+        say("times that drift apart come closer in a smaller step of .tran: both have an error of it", "dim")
     rows = [(name, _listed(r["snnsim_ps"]), _listed(r["ngspice_ps"]),
              "another number" if r["apart_ps"] is None else f"{r['apart_ps']:.3f}")
             for name, r in compared["junctions"].items()]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 from snnsim.hardware import MatchReport
 from snnsim.hardware.sfq.analog.export import read_junctions
 from snnsim.hardware.sfq.analog.run import Decisions, circuit_of, decisions, run_junctions
-from snnsim.hardware.sfq.stepper import pulses_of
+from snnsim.hardware.sfq.pulses import input_pulses
 from snnsim.hardware.verify import compare
 from snnsim.interop.ngspice_tool import run_ngspice
+from snnsim.interop.proved import Proof, Run
 from snnsim.interop.sfq_proof import same_network, spikes_of
 from snnsim.network import Network
-
-if TYPE_CHECKING:
-    from snnsim.interop.proof import Proof
 
 LARGEST_DECK = 64 * 2**20
 MOST_TICKS = 100  # of all samples together: each takes 8,000 steps of the solver
@@ -32,14 +30,12 @@ def prove_junctions(path: str | os.PathLike[str], network: Network, counts: NDAr
                     tools: bool) -> Proof:
     """counts: events [T, B, *input]; of each step one pulse an input is sent. Errors: ValueError when it is of another network;
     those of `read_junctions`."""
-    from snnsim.interop.proof import Proof
-
     told = read_junctions(path)
     net = told.network
     same_network(path, net, network)
     given = counts.shape[1]
     counts = counts[:, :max(1, MOST_TICKS // len(counts))]
-    pulses = pulses_of(net, counts)
+    pulses = input_pulses(net, counts.reshape(*counts.shape[:2], -1))[0]
     left, samples = int(np.sum(counts) - pulses.sum()), pulses.shape[1]
     labels = None if labels is None else labels[:samples]
     expected = spikes_of(network, pulses)
@@ -63,6 +59,7 @@ def prove_junctions(path: str | os.PathLike[str], network: Network, counts: NDAr
         runs.append(_run("ngspice, the deck", lambda: written("ngspice, the deck", _ngspice)))
     notes = [] if not left else [f"{left} events beyond one pulse an input and step were left out, in both"]
     notes += [] if samples == given else [f"only {samples} of {given} samples were run: at most {MOST_TICKS} ticks"]
+    notes.append(f"the deck itself was run with the pulses that it was written with, {len(told.pulses)} ticks")
     notes += [f"not exact, as the description says: {text}" for text in told.inexact]
     scored = [None if labels is None else float(np.mean(p == np.asarray(labels))) for p in (before, after)]
     return Proof(os.fspath(path), "sfq", samples, tuple(runs), equal, scored[0], scored[1], notes=tuple(notes))
@@ -82,9 +79,7 @@ def _report(path: str | os.PathLike[str], expected: dict[str, NDArray[Any]], fou
                        ran_in=tool)
 
 
-def _run(tool: str, report: Callable[[], MatchReport]) -> Any:
-    from snnsim.interop.proof import Run
-
+def _run(tool: str, report: Callable[[], MatchReport]) -> Run:
     try:
         return Run(tool, report())
     except FileNotFoundError as e:

@@ -1,11 +1,11 @@
-"""Is a description of SFQ cells its network? Its weights are stepped in whole numbers, its Verilog is run in iverilog."""
+"""Is a description of SFQ cells its network? Its weights are run pulse by pulse by its schedule, its Verilog in iverilog."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,32 +15,32 @@ from snnsim.hardware import MatchReport
 from snnsim.hardware.sfq.bench import bench
 from snnsim.hardware.sfq.export import Described, read
 from snnsim.hardware.sfq.model import SFQNetwork
-from snnsim.hardware.sfq.stepper import pulses_of, step
+from snnsim.hardware.sfq.pulses import input_pulses, run
 from snnsim.hardware.verify import LayerMatch, compare
 from snnsim.interop.iverilog_tool import MOST_TEXT, run_iverilog
+from snnsim.interop.proved import Proof, Run
 from snnsim.network import Network
 
-if TYPE_CHECKING:
-    from snnsim.interop.proof import Proof
+IN_PULSES = "snnsim, pulse by pulse"
 
 
 def prove_sfq(path: str | os.PathLike[str], network: Network, counts: NDArray[Any], labels: Sequence[int] | None,
               tools: bool) -> Proof:
     """counts: events [T, B, *input]. Errors: ValueError when it is of another network; those of `export.read`."""
-    from snnsim.interop.proof import Proof, Run
-
     told = read(path)
     net = told.network
     same_network(path, net, network)
-    pulses = pulses_of(net, counts)
+    pulses = input_pulses(net, counts.reshape(*counts.shape[:2], -1))[0]
     left = int(np.sum(counts) - pulses.sum())
     expected = spikes_of(network, pulses)
-    found = step(net, pulses)
+    ran = run(net, pulses, schedule=told.schedule)
+    found = ran.spikes
     after, before = (s[net.layers[-1].name].sum(0).argmax(-1) for s in (found, expected))
     equal = int((after == before).sum())
     samples = pulses.shape[1]
-    runs = [Run("snnsim, whole numbers", MatchReport(os.fspath(path), samples, compare(expected, found), (), equal, 0.0,
-                                                     ran_in="snnsim, whole numbers"))]
+    lost = (f"{ran.losses} pulses were lost",) if ran.losses else ()
+    runs = [Run(IN_PULSES, MatchReport(os.fspath(path), samples, compare(expected, found), (), equal, 0.0,
+                                       ran_in=IN_PULSES, faults=lost))]
     if tools:
         runs.append(_iverilog(Path(path), told, pulses, expected))
     notes = net.notes if not left else (*net.notes, f"{left} events beyond the burst of {net.burst} were left out, in both")
@@ -63,13 +63,11 @@ def spikes_of(network: Network, pulses: NDArray[Any]) -> dict[str, NDArray[Any]]
     return {p.name: theirs.spikes[p.name].dense().reshape(*pulses.shape[:2], -1) for p in network.populations[1:]}
 
 
-def _iverilog(path: Path, told: Described, pulses: NDArray[np.int64], expected: dict[str, NDArray[Any]]) -> Any:
-    from snnsim.interop.proof import Run
-
+def _iverilog(path: Path, told: Described, pulses: NDArray[np.uint8], expected: dict[str, NDArray[Any]]) -> Run:
     name = path.stem
     try:
         texts = [_text(path.with_name(f)) for f in (f"{name}.v", "cells.v")[: 1 + (told.form == "cells")]]
-        texts.append(bench(told.network, told.phases, pulses, expected, name, clears=told.clears))
+        texts.append(bench(told.network, told.schedule, pulses, expected, name, clears=told.clears))
         result = run_iverilog(texts, [f"{name}_tb"])
     except ImportError as e:
         return Run("iverilog", None, f"not installed: {e}")
@@ -78,7 +76,7 @@ def _iverilog(path: Path, told: Described, pulses: NDArray[np.int64], expected: 
     layers = tuple(LayerMatch(q.name, x.expected, x.found, x.equal)
                    for q, x in zip(told.network.layers, result.layers[name], strict=True))
     seen = (*result.violations, *([f"{result.twice[name]} spikes came twice in a tick"] if result.twice[name] else []))
-    return Run("iverilog", MatchReport(str(path), pulses.shape[1], layers, (), None, None, seen, ran_in="iverilog"))
+    return Run("iverilog", MatchReport(str(path), pulses.shape[1], layers, (), None, None, ran_in="iverilog", faults=seen))
 
 
 def _text(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,21 +22,25 @@ Wires = list[tuple[str, str]]
 @styled
 def cells(deck: Deck, title: str = "") -> Figure:
     """A box for each instance at the top of a deck, in the column of its longest path from a source of pulses; a line where an
-    output (a port whose name begins with q) meets an input. ValueError for no instance, and for more than 400."""
+    output (a port whose name begins with q) meets an input, which goes round the boxes between. ValueError for no instance, and
+    for more than 400."""
     boxes = {e.name: e for e in deck.elements if e.kind == "X"}
     if not 0 < len(boxes) <= MOST_CELLS:
         raise ValueError(f"{deck.name} has {len(boxes)} cells at its top, 1 to {MOST_CELLS} are drawn")
     wires = _wires(deck, boxes)
     names = [*(e.name for e in deck.elements if e.kind == "V"), *boxes]
     column = _columns(names, wires)
-    place = _places(names, column, wires)
+    ways = [[a, *(f"{a}>{b}>{c}" for c in range(column[a] + 1, column[b])), b] for a, b in wires]
+    bends = {n: column[way[0]] + k for way in ways for k, n in enumerate(way) if 0 < k < len(way) - 1}
+    column.update(bends)
+    place = _places([*names, *bends], column, [pair for way in ways for pair in pairwise(way)])
     wide, tall = max(column.values()) + 1, max(row for row in place.values()) + 1
     figure, axes = panels(min(16.0, 1.2 + 0.95 * wide), min(12.0, 0.8 + 0.42 * tall))
     a = axes[0, 0]
     kinds = sorted({e.of.rstrip("0123456789") for e in boxes.values()})
     colour = {kind: COLOURS[k % len(COLOURS)] for k, kind in enumerate(kinds)}
-    for source, target in wires:
-        a.plot((column[source], column[target]), (place[source], place[target]), color=GREY, linewidth=0.7, zorder=1)
+    for way in ways:
+        a.plot([column[n] for n in way], [place[n] for n in way], color=GREY, linewidth=0.7, zorder=1)
     for name in names:
         at = column[name], place[name]
         if name in boxes:

@@ -9,8 +9,8 @@ import numpy as np
 from snnsim.hardware.sfq.library import Library, load
 from snnsim.hardware.sfq.model import SFQNetwork
 from snnsim.hardware.sfq.netlist import Instance, Netlist
-from snnsim.hardware.sfq.phases import SPACING
 from snnsim.hardware.sfq.plan import LayerPlan, Pad, Plan, Source, count, plan, shallow, tree_depth
+from snnsim.hardware.sfq.schedule import SPACING
 
 LARGEST = 20_000  # cells: iverilog takes a minute for twice as many
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from snnsim.hardware.sfq.library import Cell
 from snnsim.hardware.sfq.netlist import Instance, Netlist
-from snnsim.hardware.sfq.phases import bursts
+from snnsim.hardware.sfq.plan import ripples
+from snnsim.hardware.sfq.schedule import bursts, widths
 
 Times = NDArray[np.float64]
 FEW = 20  # problems that are told
@@ -51,7 +51,8 @@ def check(netlist: Netlist) -> CheckReport:
 
 def _structure(netlist: Netlist) -> list[str]:
     library, problems = netlist.plan.library, []
-    drivers, loads = Counter(netlist.inputs.values()), Counter(netlist.outputs.values())
+    drivers: dict[str, list[str]] = {n: [f"pin {p}"] for p, n in netlist.inputs.items()}
+    loads: dict[str, list[str]] = {n: [f"pin {p}"] for p, n in netlist.outputs.items()}
     for x in netlist.instances:
         cell = library[x.cell]
         for p in (*cell.inputs, *cell.outputs):
@@ -59,17 +60,23 @@ def _structure(netlist: Netlist) -> list[str]:
                 problems.append(f"{x.name}: port {p!r} is not tied")
         for p, net in x.pins.items():
             if p in cell.inputs:
-                loads[net] += 1
+                loads.setdefault(net, []).append(f"{x.name}.{p}")
             elif p in cell.outputs:
-                drivers[net] += 1
+                drivers.setdefault(net, []).append(f"{x.name}.{p}")
             else:
                 problems.append(f"{x.name}: cell {x.cell!r} has no port {p!r}")
     for net in sorted(drivers.keys() | loads.keys()):
-        if drivers[net] != 1:
-            problems.append(f"net {net} has {drivers[net]} drivers, must have 1")
-        if loads[net] != 1:
-            problems.append(f"net {net} has {loads[net]} loads, must have 1: fan-out takes a splitter")
+        one, other = drivers.get(net, []), loads.get(net, [])
+        if len(one) != 1:
+            problems.append(f"net {net}, which {', '.join(other) or 'nothing'} reads, has {_these(one, 'driver')}, must have 1")
+        if len(other) != 1:
+            problems.append(f"net {net}, which {', '.join(one) or 'nothing'} drives, has {_these(other, 'load')}, must have 1: "
+                            "fan-out takes a splitter")
     return problems
+
+
+def _these(ends: list[str], what: str) -> str:
+    return f"{len(ends)} {what}s" + (f" ({', '.join(ends)})" if ends else "")
 
 
 class _Timing:
@@ -77,19 +84,19 @@ class _Timing:
 
     def __init__(self, netlist: Netlist) -> None:
         self.netlist, self.library = netlist, netlist.plan.library
-        self.phases = netlist.plan.phases
-        self.period = float(self.phases.period)
+        self.period = float(netlist.plan.schedule.period)
         self.problems: list[str] = []
         self.slack, self.margin = (float("inf"), "nowhere"), (float("inf"), "nowhere")
         self.times: dict[str, Times] = {}
 
     def run(self) -> None:
         network, empty = self.netlist.plan.network, np.zeros(0)
-        units = self.phases.widths[0] // network.burst
+        schedule = self.netlist.plan.schedule
+        start, units = np.asarray(schedule.phases[0].start), widths(network, schedule.spacing)[0] // network.burst
         for pin, net in self.netlist.inputs.items():
             if pin.startswith("in"):
                 i = int(pin[2:])
-                self.times[net] = self.phases.starts[0][i] + units[i] * np.arange(bursts(network)[0], dtype=float)
+                self.times[net] = start[i] + units[i] * np.arange(bursts(network)[0], dtype=float)
             else:  # all is cleared in a period of its own
                 self.times[net] = np.zeros(1) if pin == "clk" else empty
         for x in self.netlist.instances:
@@ -104,7 +111,7 @@ class _Timing:
         for pair, limit in cell.separation.items():
             ends = pair.split(",")
             self.gap(x, given[ends[0]], given[ends[-1]], limit, pair)
-        if cell.behaviour in ("jtl", "splitter", "merger", "tff"):
+        if cell.behaviour in ("jtl", "splitter", "merger", "tff", "tff2"):
             for q in cell.outputs:
                 self.times[x.pins[q]] = np.sort(np.concatenate([given[p] + cell.delay[f"{p}->{q}"] for p in cell.inputs]))
         elif cell.behaviour == "dro":
@@ -115,11 +122,13 @@ class _Timing:
             self.times[x.pins["q"]] = given["c"] + cell.delay["c->q"]
         elif cell.behaviour == "counter":
             assert x.neuron is not None
-            carry = cell.setup * self.netlist.plan.layers[x.neuron[0]].counter
+            layer = self.netlist.plan.layers[x.neuron[0]]
+            carry = cell.setup * layer.counter
             for p in ("up", "down"):
                 if given[p].size:
                     self.spare(x, float(given["tick"].min() - given[p].max()) - carry, "decided")
-                    self.spare(x, float(given[p].min() + self.period - given["tick"].max()) - carry, "counted again")
+                    self.spare(x, float(given[p].min() + self.period - given["tick"].max())
+                               - carry * ripples(layer.layer), "counted again")
             self.times[x.pins["q"]] = given["tick"] + cell.delay["tick->q"]
         else:
             for q in cell.outputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ class JitterRow:
 
     sigma: ps. decisions: samples times seeds; wrong: how many have another prediction than without jitter, and wrong_low,
     wrong_high, the share's 95 % interval (Wilson 1927). accuracy: share that is the label, NaN where labels are not known.
-    spikes: that could be, neurons x ticks; wrong_spikes, how many are there and should not, or the other way round. pulses:
-    that were sent; lost, and late, of them.
+    spikes: that could be, neurons x ticks; wrong_spikes, how many are there and should not, or the other way round; bit_low and
+    bit_high, the interval of their share, as if each were by itself. pulses: that were sent; lost, and late, of them.
     """
 
     sigma: float
@@ -33,6 +33,8 @@ class JitterRow:
     accuracy: float
     spikes: int
     wrong_spikes: int
+    bit_low: float
+    bit_high: float
     pulses: int
     lost: int
     late: int
@@ -45,6 +47,12 @@ class JitterRow:
     def bit_error(self) -> float:
         """Share of the spikes that are wrong."""
         return self.wrong_spikes / self.spikes
+
+    def to_dict(self, *, decides: bool = True) -> dict[str, Any]:
+        """For JSON; without its decisions where the network has one output, of which none can be another."""
+        told = {**asdict(self), "bit_error": self.bit_error, "wrong_share": self.wrong_share}
+        left_out = () if decides else ("wrong", "wrong_low", "wrong_high", "wrong_share")
+        return {k: v for k, v in told.items() if k not in left_out and not (k == "accuracy" and np.isnan(v))}
 
 
 def sweep(network: SFQNetwork, events: Any, sigmas: Iterable[float], *, labels: Any = None, schedule: Schedule | None = None,
@@ -66,10 +74,10 @@ def sweep(network: SFQNetwork, events: Any, sigmas: Iterable[float], *, labels: 
                  for seed in range(seeds)]
         wrong = sum(int(np.sum(np.atleast_1d(f.prediction) != expected)) for f in found)
         right = np.nan if truth is None else float(np.mean([np.atleast_1d(f.prediction) == truth for f in found]))
-        low, high = wilson(wrong, seeds * samples)
-        rows.append(JitterRow(float(sigma), seeds * samples, wrong, low, high, right,
-                              seeds * sum(s.size for s in clean.spikes.values()),
-                              sum(int(np.sum(f.spikes[n] != s)) for f in found for n, s in clean.spikes.items()),
+        bits = seeds * sum(s.size for s in clean.spikes.values())
+        flipped = sum(int(np.sum(f.spikes[n] != s)) for f in found for n, s in clean.spikes.items())
+        rows.append(JitterRow(float(sigma), seeds * samples, wrong, *wilson(wrong, seeds * samples), right, bits, flipped,
+                              *wilson(flipped, bits),
                               *(sum(int(n.sum()) for f in found for n in getattr(f, what).values())
                                 for what in ("pulses", "lost", "late"))))
     return rows
@@ -79,7 +87,7 @@ def wilson(count: int, of: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson, J. Am. Stat. Assoc. 22, 1927)."""
     p, z2 = count / of, Z * Z / of
     middle, half = (p + z2 / 2) / (1 + z2), Z * np.sqrt(p * (1 - p) / of + z2 / of / 4) / (1 + z2)
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+    return float(middle - half) if count else 0.0, float(middle + half) if count < of else 1.0  # exact where sums would round
 
 
 def margin(network: SFQNetwork, events: Any, *, schedule: Schedule | None = None, delays: Delays | None = None, seeds: int = 3,

@@ -16,16 +16,16 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from snnsim.hardware.sfq.verilog import identifier
+from snnsim.hardware.sfq.names import identifier
 
 PHI0 = 2.067833848  # mV ps
 UNIT = 0.1  # mA, of the unit in which cells are drawn
 CIRCUITS = ("ours", "composite", "none yet")
 BEHAVIOURS = {"jtl": (("a",), ("q",)), "splitter": (("a",), ("q0", "q1")), "merger": (("a", "b"), ("q",)),
               "dro": (("d", "c"), ("q",)), "ndro": (("s", "r", "c"), ("q",)), "tff": (("a",), ("q",)),
-              "counter": (("up", "down", "tick", "clear"), ("q",)), "none": ((), ())}
+              "tff2": (("a",), ("q0", "q1")), "counter": (("up", "down", "tick", "clear"), ("q",)), "none": ((), ())}
 DELAYS = {"jtl": ("a->q",), "splitter": ("a->q0", "a->q1"), "merger": ("a->q", "b->q"), "dro": ("c->q",), "ndro": ("c->q",),
-          "tff": ("a->q",), "counter": ("tick->q",), "none": ()}
+          "tff": ("a->q",), "tff2": ("a->q0", "a->q1"), "counter": ("tick->q",), "none": ()}
 LARGEST = 2**20  # bytes of a file
 
 
@@ -103,7 +103,8 @@ class Cell:
     """inputs, outputs: of pulses; analog: nodes that are neither. delay: ps from an input to an output, by "a->q". separation:
     smallest ps between two pulses, by input or "a,b"; setup, hold: ps around the clock. bias_margin: of all bias together, from
     .. to. parts: the circuit; of: cells that a composite counts; each: junctions of it that are in none of these. measured:
-    how the numbers came about. um2: area of a layout, 0 where there is none. check: pulses in and out, see the benchmark."""
+    how the numbers came about. um2: area of a layout, 0 where there is none. check: pulses in and out, see the benchmark; of an
+    output that is a voltage: load, ohm, mV, the mean while it is on, and out the pulses that turn it on."""
 
     name: str
     circuit: str
@@ -159,6 +160,12 @@ class Library:
         cell = self[name]
         return (1e3 * self.process.icrit * sum(p.value for p in cell.of_kind("junction"))
                 + sum(n * self.critical(k) for k, n in cell.of.items()))
+
+    def delay(self, name: str) -> float:
+        """The longest of a cell, ps. ValueError where it has none."""
+        if not self[name].delay:
+            raise ValueError(f"cell {name!r} has no delay: the netlister needs one")
+        return max(self[name].delay.values())
 
     def area(self, name: str) -> tuple[float, float]:
         """um2, from .. to: of its layout, or of its junctions at what the process says of one."""
@@ -269,7 +276,8 @@ def _plain(key: str, value: Any) -> Any:
         if not all(isinstance(side, dict) and all(isinstance(v, list) and all(isinstance(t, (int, float)) for t in v)
                                                   for v in side.values()) for side in sides):
             raise ValueError(f"check must have the tables in and out, lists of ps by port, got {value!r}")
-        number("current of check", value.get("current", 0.0), 0.0)
+        for name in ("current", "load", "mV"):
+            number(f"{name} of check", value.get(name, 0.0), 0.0)
         return value
     return number(key, value, 0.0)
 

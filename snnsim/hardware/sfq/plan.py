@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.hardware.sfq.library import Cell, Library
+from snnsim.hardware.sfq.library import Library
 from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork
-from snnsim.hardware.sfq.phases import SPACING, Phases, bursts, phases
+from snnsim.hardware.sfq.schedule import SPACING, Delays, Schedule, Slots, begins, bursts, slotted, whole, widths
 
 SLACK = 12.0  # ps before the last level's tree, so that its pad can be fitted
 GUARD = 12.0  # ps between the last pulse, the clearing of all, and the decision
@@ -61,7 +61,7 @@ class Source:
 @dataclass(frozen=True, eq=False)
 class LayerPlan:
     """sources: those with synapses, by slot. line: pads of the slots' clock, one before each DRO, none for the pins. tick: pad
-    of the decision after them; its arrival is `Phases.ticks`. counter: bits that count within a tick. short: pad of a
+    of the decision after them; its arrival is `Schedule.ticks`. counter: bits that count within a tick. short: pad of a
     merger tree's leaf that passes one merger less; roots: pads after the trees, by how many levels they are less deep than
     the other of a counter."""
 
@@ -76,11 +76,12 @@ class LayerPlan:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """arrival: of the slots at the counters, ps after what Phases says, by layer. clear: ps from the pin to the counters."""
+    """arrival: of the slots at the counters, ps after what the schedule says, by layer. clear: ps from the pin to the
+    counters."""
 
     network: SFQNetwork
     library: Library
-    phases: Phases
+    schedule: Schedule
     layers: tuple[LayerPlan, ...]
     arrival: tuple[float, ...]
     clear: float
@@ -91,24 +92,25 @@ def plan(network: SFQNetwork, library: Library, *, spacing: int = SPACING) -> Pl
     for name, behaviour in ROLES.items():
         if library[name].behaviour != behaviour:
             raise ValueError(f"cell {name!r} must behave as {behaviour!r}, it is {library[name].behaviour!r}")
-    slots = phases(network, spacing=spacing)
+    width = widths(network, whole("spacing", spacing, 2))
     t = Times(library)
     starts = tree_depth(len(network.layers)) * t.split
     fitted, arrival, latest, lines = [], [], [], []
     for stage, layer in enumerate(network.layers):
-        line, entry = _line(layer, slots, stage, starts, t)
-        sources, base = _sources(layer, slots, stage, entry, t)
+        begin = begins(width[stage])
+        line, entry = _line(layer, begin, stage, starts, t)
+        sources, base = _sources(layer, begin, spacing, entry, t)
         merges = deepest(layer)
         arrival.append(base)
         lines.append(line)
         fitted.append(sources)
-        latest.append(base + merges * t.merge + float(slots.widths[stage].sum()) - slots.ticks[stage])
+        latest.append(base + merges * t.merge)
     carry = library["counter"].setup * max(counter_bits(q, b) for q, b in zip(network.layers, bursts(network), strict=True))
     settle = math.ceil(max(latest) + carry + 2 * GUARD)
-    hold = math.ceil(t.counter + carry + library["dro"].setup + GUARD)
-    # all decide with the slowest, or a short layer's pulse would be stored before the next layer has read the one before
-    final = phases(network, spacing=spacing, settle=settle, hold=hold)
-    final = replace(final, ticks=(max(final.ticks),) * len(final.ticks))
+    after = library["counter"].setup * max(ripples(q) * counter_bits(q, b)
+                                           for q, b in zip(network.layers, bursts(network), strict=True))
+    hold = math.ceil(t.counter + after + library["dro"].setup + GUARD)
+    final = slotted(network, spacing=spacing, settle=settle, hold=hold, delays=Delays.of(library))
     layers = []
     for stage, layer in enumerate(network.layers):
         now = starts + sum(p.delay + t.split for p in lines[stage])
@@ -124,11 +126,8 @@ class Times:
     """Delays of the cells that are used, and pads."""
 
     def __init__(self, library: Library) -> None:
-        self.split = delay(library["splitter"])
-        self.merge = delay(library["merger"])
-        self.dro = delay(library["dro"])
-        self.counter = delay(library["counter"])
-        lines = [(delay(c), library.junctions(n), n) for n, c in sorted(library.cells.items()) if c.behaviour == "jtl"]
+        self.split, self.merge, self.dro, self.counter = map(library.delay, ("splitter", "merger", "dro", "counter"))
+        lines = [(library.delay(n), library.junctions(n), n) for n, c in sorted(library.cells.items()) if c.behaviour == "jtl"]
         if not lines:
             raise ValueError("the library has no cell that behaves as a 'jtl': pads are made of them")
         # the cheapest cell a ps makes the length of a pad, and one other the rest
@@ -149,13 +148,6 @@ class Times:
                     if found[0] < best[0] - 0.05 or (found[0] < best[0] + 0.05 and found[1] < best[1]):
                         best = found
         return Pad(best[2], best[3])
-
-
-def delay(cell: Cell) -> float:
-    """The longest of a cell."""
-    if not cell.delay:
-        raise ValueError(f"cell {cell.name!r} has no delay: the netlister needs one")
-    return max(cell.delay.values())
 
 
 def tree_depth(leaves: int) -> int:
@@ -193,31 +185,37 @@ def counter_bits(layer: SFQLayer, burst: int) -> int:
     return max(int(layer.bits), int(2 ** (layer.bits - 1) + most).bit_length() + 1)
 
 
-def _line(layer: SFQLayer, slots: Phases, stage: int, start: float, t: Times) -> tuple[tuple[Pad, ...], list[float]]:
+def ripples(layer: SFQLayer) -> int:
+    """How often carries pass a counter once it decides: theta is subtracted, added again where it does not fire, and the leak
+    taken."""
+    return 2 + (layer.leak is not None)
+
+
+def _line(layer: SFQLayer, begin: Slots, stage: int, start: float, t: Times) -> tuple[tuple[Pad, ...], list[float]]:
     """The clock of the slots, and when each source's pulse enters, by source. Pins are driven from outside, at their slots."""
     used = np.flatnonzero(np.any(layer.weight != 0, axis=0))
     if stage == 0:
-        return (), [float(slots.starts[0][i]) for i in used]
+        return (), [float(begin[i]) for i in used]
     pads, entry, now = [], [], start
     for i in used:
-        pad = t.fit(max(0.0, start + float(slots.starts[stage][i]) - now))
+        pad = t.fit(max(0.0, start + float(begin[i]) - now))
         pads.append(pad)
         now += pad.delay + t.split
         entry.append(now + t.dro)
     return tuple(pads), entry
 
 
-def _sources(layer: SFQLayer, slots: Phases, stage: int, entry: list[float], t: Times) -> tuple[tuple[Source, ...], float]:
+def _sources(layer: SFQLayer, begin: Slots, spacing: int, entry: list[float], t: Times) -> tuple[tuple[Source, ...], float]:
     used = np.flatnonzero(np.any(layer.weight != 0, axis=0))
     found, late = [], 0.0
     for i, at in zip(used, entry, strict=True):
         size = np.abs(layer.weight[:, i])
         kinds = [int(m) for m in np.unique(size[size > 0])]
-        taps, first = _burst(kinds, slots.spacing, t)
+        taps, first = _burst(kinds, spacing, t)
         levels = []
         for m in kinds:
             n = int((size == m).sum())
-            leaf = at + first[m] + tree_depth(n) * t.split - float(slots.starts[stage][i])
+            leaf = at + first[m] + tree_depth(n) * t.split - float(begin[i])
             late = max(late, leaf)
             levels.append((m, n, leaf))
         found.append((int(i), taps, levels))

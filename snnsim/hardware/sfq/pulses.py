@@ -1,6 +1,6 @@
 """Runs an SFQ network pulse by pulse, each with its time: cell delays, jitter, and the loss of pulses that meet.
 
-Without jitter, in slots, its spikes are those of the network of whole numbers: this is what netlists must equal.
+Without jitter, in slots, its spikes are those that `model` defines in whole numbers: what netlists and Verilog must equal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from snnsim.engine.wiring import ziggurat
 from snnsim.hardware.integer.execute import in_parts
 from snnsim.hardware.sfq.model import SFQNetwork
 from snnsim.hardware.sfq.pulse_kernels import LARGEST, Kept, Plan, run_samples
-from snnsim.hardware.sfq.schedule import Delays, Schedule, paths, slotted
+from snnsim.hardware.sfq.schedule import Delays, Schedule, bursts, paths, slotted
 from snnsim.rule import finite
 
 Integers = NDArray[np.int64]
@@ -86,8 +86,8 @@ def run(network: SFQNetwork, events: Any, *, schedule: Schedule | None = None, d
     kept = Kept(np.zeros((steps, batch, neurons), np.uint8), none, none.copy(), none.copy(), np.full((batch, neurons), np.nan))
 
     def work(start: int, stop: int) -> None:
-        run_samples(plan, given, start, stop, schedule.period, schedule.spacing, delays.dead - ROUNDING, float(jitter),
-                    int(seed), ZIGGURAT, kept)
+        run_samples(plan, given, start, stop, float(schedule.period), float(schedule.spacing), delays.dead - ROUNDING,
+                    float(jitter), int(seed), ZIGGURAT, kept)
 
     in_parts(work, batch, threads)
     parts = {layer.name: slice(plan.first[i], plan.first[i + 1]) for i, layer in enumerate(network.layers)}
@@ -102,7 +102,9 @@ def run(network: SFQNetwork, events: Any, *, schedule: Schedule | None = None, d
 
 def input_pulses(network: SFQNetwork, events: Any) -> tuple[NDArray[np.uint8], int, bool]:
     """Pulses of each tick, uint8 [T, B, inputs]; how many events were cut, beyond the burst; whether it is one sample alone.
-    ValueError for counts that are not whole."""
+    Counts may be flat, [T, inputs] or [T, B, inputs], whatever the input's shape. ValueError for counts that are not whole."""
+    if isinstance(events, np.ndarray) and events.ndim in (2, 3) and events.shape[-1] == network.inputs:
+        events = events.reshape(*events.shape[:-1], *network.shape)
     rows = rows_of(events, network.shape, network.time, np.dtype(np.float64))
     values = np.rint(rows.value)
     if np.any(values != rows.value):
@@ -123,8 +125,7 @@ def plan_of(network: SFQNetwork, schedule: Schedule, delays: Delays) -> Plan:
     synapses: dict[str, list[Any]] = {name: [] for name in ("source", "weight", "down", "leaf", "start", "path")}
     row, leaves, most, all_ = [0], [], 1, 1
     for i, layer in enumerate(layers):
-        path, start = paths(layer, delays), np.asarray(schedule.phases[i].start)
-        burst = network.burst if i == 0 else 1
+        path, start, burst = paths(layer, delays), np.asarray(schedule.phases[i].start, np.float64), bursts(network)[i]
         all_ = max(all_, int(np.abs(layer.weight).sum()) * burst)
         for weight, way in zip(layer.weight, path, strict=True):
             from_ = np.flatnonzero(weight)
@@ -140,7 +141,7 @@ def plan_of(network: SFQNetwork, schedule: Schedule, delays: Delays) -> Plan:
     mergers = np.array([[merger_nodes(n) for n in pair] for pair in leaves])
     tree = np.cumsum([0, *mergers.ravel()])
     flat = {name: np.concatenate(values) for name, values in synapses.items()}
-    return Plan(first, np.array([p.tick for p in schedule.phases]),
+    return Plan(first, np.array(schedule.ticks, np.float64),
                 np.array([layer.reset == "soft" for layer in layers]),
                 np.array([-1 if layer.leak is None else layer.leak for layer in layers]),
                 np.array([2 ** (layer.bits - 1) - 1 for layer in layers]),

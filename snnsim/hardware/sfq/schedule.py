@@ -7,26 +7,45 @@ after another:
     pulse k            released at the slot's start + k spacing                        k = 0 .. |w_ji| c_i - 1
     arrives            driver + splitters + mergers of its path later
     tick               settle ps after the last slot's end: the somas decide, their pulses are held for the next layer's slots
+    period             hold ps after the tick: the decisions can be read
 
 Layers are pipelined, layer l + 1 works on tick t while layer l works on t + 1: the period is that of the longest phase. At its
 end all layers decide, as a decision takes the place of that which the layer after it still reads. The last one is known after
-as many periods as there are layers. Times are in ps. This form of the clocking is our own.
+as many periods as there are layers. Times are in ps; whole ones stay whole, as Verilog needs them. The executor of pulses, the
+netlister and Verilog go by one schedule. This form of the clocking is our own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from snnsim.hardware.sfq.library import Library, load
 from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork
 from snnsim.rule import finite
 
 Times = NDArray[np.float64]
-SPACING = 8.0
+Slots = NDArray[Any]  # whole, or not
+SPACING = 8
+
+
+def _times(library: Library) -> dict[str, float]:
+    apart = [ps for cell in ("merger", "counter") for ps in library[cell].separation.values()]
+    if not apart:
+        raise ValueError("cells merger and counter have no separation: the dead time of the pulses is not known")
+    return {"driver": library.delay("jtl"), "splitter": library.delay("splitter"), "merger": library.delay("merger"),
+            "dead": max(apart)}
+
+
+@cache
+def _ours() -> dict[str, float]:
+    return _times(load())
 
 
 @dataclass(frozen=True)
@@ -36,18 +55,24 @@ class Delays:
 
     balanced: trees are padded so that all paths of a layer are as long as the longest one; else a path has as many splitters
     and mergers as its trees have there, which are built pair by pair, level by level, an odd one going on without a cell.
-    The delays are those of our own cells at 10 kA/cm2 as simulated; the dead time is our assumption. Errors: ValueError.
+    By default those that our own cells at 10 kA/cm2 have in simulation, see `of`. Errors: ValueError.
     """
 
-    driver: float = 4.0
-    splitter: float = 5.3
-    merger: float = 3.8
-    dead: float = 5.0
+    driver: float = field(default_factory=lambda: _ours()["driver"])
+    splitter: float = field(default_factory=lambda: _ours()["splitter"])
+    merger: float = field(default_factory=lambda: _ours()["merger"])
+    dead: float = field(default_factory=lambda: _ours()["dead"])
     balanced: bool = True
 
     def __post_init__(self) -> None:
         for name in ("driver", "splitter", "merger", "dead"):
             finite(name, getattr(self, name), at_least=0.0)
+
+    @classmethod
+    def of(cls, library: Library, *, balanced: bool = True) -> Self:
+        """Those of a library's jtl, splitter and merger; dead: the largest separation of merger and counter. ValueError where
+        there is none."""
+        return cls(**_times(library), balanced=balanced)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +86,7 @@ class Phase:
     tick: float
 
     def __post_init__(self) -> None:
-        start = np.array(self.start, np.float64)
+        start = np.array(self.start)
         if start.ndim != 1 or not start.size:
             raise ValueError(f"start of layer {self.layer!r} must be one time for each of its sources, got the shape "
                              f"{start.shape}")
@@ -73,26 +98,34 @@ class Phase:
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """When a network's pulses go. phases: of its layers. spacing: between the pulses of one source."""
+    """When a network's pulses go. phases: of its layers. spacing: between the pulses of one source. hold: from the last
+    decision of a period until it can be read, when the next one begins."""
 
     phases: tuple[Phase, ...]
     spacing: float = SPACING
+    hold: float = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phases", tuple(self.phases))
         if not self.phases:
             raise ValueError("a schedule needs at least one phase")
         finite("spacing", self.spacing, above=0.0)
+        finite("hold", self.hold, at_least=0.0)
+
+    @property
+    def ticks(self) -> tuple[float, ...]:
+        """When the layers decide, ps from the start of their periods."""
+        return tuple(p.tick for p in self.phases)
 
     @property
     def period(self) -> float:
         """ps a tick."""
-        return max(p.tick for p in self.phases)
+        return max(self.ticks) + self.hold
 
     @property
     def latency(self) -> float:
-        """ps from the start of a tick's first slot until its decision is out."""
-        return len(self.phases) * self.period
+        """ps from the start of a tick's first slot until the last layer's decision."""
+        return (len(self.phases) - 1) * self.period + self.ticks[-1]
 
     @property
     def frequency(self) -> float:
@@ -113,7 +146,7 @@ class Schedule:
             raise ValueError(f"spacing is {self.spacing:g} ps, but a merger loses what comes sooner than {delays.dead:g} ps "
                              f"after another pulse: spacing must be at least {delays.dead:g}")
         for i, (layer, phase) in enumerate(zip(network.layers, self.phases, strict=True)):
-            count = np.abs(layer.weight) * (network.burst if i == 0 else 1)
+            count = np.abs(layer.weight) * bursts(network)[i]
             end = np.asarray(phase.start) + (count - 1) * self.spacing + paths(layer, delays)
             last = float(np.where(count > 0, end, 0.0).max())
             if last >= phase.tick:
@@ -125,10 +158,11 @@ class Schedule:
                 f"{self.frequency:.3g} GHz, latency {self.latency:g} ps)")
 
 
-def slotted(network: SFQNetwork, *, spacing: float = SPACING, settle: float | None = None, delays: Delays | None = None,
-            order: Sequence[ArrayLike | None] | None = None) -> Schedule:
-    """The schedule in which every source has its slot, one after another. settle: by default each layer's longest path. delays:
-    of the cells. order: for each layer the sources in the order of their slots, or None for that of their numbers.
+def slotted(network: SFQNetwork, *, spacing: float = SPACING, settle: float | None = None, hold: float = 0,
+            delays: Delays | None = None, order: Sequence[ArrayLike | None] | None = None) -> Schedule:
+    """The schedule in which every source has its slot, one after another. settle: by default each layer's longest path. hold:
+    see Schedule. delays: of the cells. order: for each layer the sources in the order of their slots, or None for that of
+    their numbers.
 
     The guard is the spread of the layer's path delays, none where they are balanced. Errors: ValueError that says what is
     impossible: a spacing below the dead time, a tick before its pulses are there, an order that is none.
@@ -140,18 +174,19 @@ def slotted(network: SFQNetwork, *, spacing: float = SPACING, settle: float | No
     if len(orders) != len(network.layers):
         raise ValueError(f"order must be one order, or None, for each of the {len(network.layers)} layers, got {len(orders)}")
     phases = []
-    for i, (layer, given) in enumerate(zip(network.layers, orders, strict=True)):
+    for layer, width, given in zip(network.layers, widths(network, spacing), orders, strict=True):
         path, sources = paths(layer, delays)[layer.weight != 0], layer.weight.shape[1]
-        longest, guard = (float(path.max()), float(np.ptp(path))) if path.size else (0.0, 0.0)
-        width = spacing * np.maximum(1, np.abs(layer.weight).max(0) * (network.burst if i == 0 else 1)) + guard
+        if path.size and not delays.balanced:
+            width = width + np.ptp(path)
         chosen = np.arange(sources) if given is None else np.asarray(given)
         if chosen.shape != (sources,) or not np.array_equal(np.sort(chosen), np.arange(sources)):
             raise ValueError(f"order of layer {layer.name!r} must be each of its sources 0 .. {sources - 1} once, got "
                              f"{given!r}")
-        start = np.empty(sources)
-        start[chosen] = np.cumsum(width[chosen]) - width[chosen]
-        phases.append(Phase(layer.name, start, float(width.sum()) + (longest if settle is None else settle)))
-    return _together(phases, spacing, network, delays)
+        start = np.empty_like(width)
+        start[chosen] = begins(width[chosen])
+        last = float(path.max(initial=0.0)) if settle is None else settle
+        phases.append(Phase(layer.name, start, width.sum().item() + last))
+    return _together(phases, spacing, hold, network, delays)
 
 
 def asynchronous(network: SFQNetwork, *, spacing: float = SPACING, settle: float | None = None,
@@ -161,18 +196,56 @@ def asynchronous(network: SFQNetwork, *, spacing: float = SPACING, settle: float
     if settle is not None:
         finite("settle", settle, at_least=0.0)
     phases = []
-    for i, layer in enumerate(network.layers):
+    for layer, width in zip(network.layers, widths(network, spacing), strict=True):
         longest = float(paths(layer, delays).max()) if settle is None else settle
-        most = max(1, int(np.abs(layer.weight).max())) * (network.burst if i == 0 else 1)
-        phases.append(Phase(layer.name, np.zeros(layer.weight.shape[1]), spacing * most + longest))
-    return _together(phases, spacing, network, delays)
+        phases.append(Phase(layer.name, np.zeros(len(width)), width.max().item() + longest))
+    return _together(phases, spacing, 0, network, delays)
 
 
-def _together(phases: Sequence[Phase], spacing: float, network: SFQNetwork, delays: Delays) -> Schedule:
+def _together(phases: Sequence[Phase], spacing: float, hold: float, network: SFQNetwork, delays: Delays) -> Schedule:
+    """All decide with the slowest, or a short layer's pulse would be stored before the next layer has read the one before."""
     last = max(p.tick for p in phases)
-    made = Schedule(tuple(replace(p, tick=last) for p in phases), spacing)
+    made = Schedule(tuple(replace(p, tick=last) for p in phases), spacing, hold)
     made.check(network, delays)
     return made
+
+
+def bursts(network: SFQNetwork) -> tuple[int, ...]:
+    """Most pulses that a source of each layer sends in a tick."""
+    return (network.burst, *(1 for _ in network.layers[1:]))
+
+
+def widths(network: SFQNetwork, spacing: float) -> list[Slots]:
+    """How long the slots of each layer's sources are, [sources], ps, without a guard."""
+    return [spacing * np.maximum(1, np.abs(layer.weight).max(0) * most)
+            for layer, most in zip(network.layers, bursts(network), strict=True)]
+
+
+def begins(width: Slots) -> Slots:
+    """Starts of slots that follow each other."""
+    found: Slots = np.cumsum(width) - width
+    return found
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number of ps, such as Verilog's time is here. ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be whole ps, at least {least}, got {value!r}")
+    return int(value)
+
+
+def whole_widths(network: SFQNetwork, schedule: Schedule) -> list[Slots]:
+    """Widths of the slots of a schedule that Verilog can be written for. ValueError where it has parts of a ps, or slots that
+    do not follow each other in the order of the sources."""
+    whole("spacing", schedule.spacing, 2)
+    whole("hold", schedule.hold, 0)
+    found = widths(network, schedule.spacing)
+    for phase, width in zip(schedule.phases, found, strict=True):
+        whole(f"tick of layer {phase.layer!r}", phase.tick, 1)
+        if not np.array_equal(phase.start, begins(width)):
+            raise ValueError(f"slots of layer {phase.layer!r} must follow each other in the order of its sources, without a "
+                             "guard: Verilog has them so")
+    return found
 
 
 def paths(layer: SFQLayer, delays: Delays) -> Times:

@@ -5,7 +5,7 @@
     ERSFQ       low: the dynamic energy; high: bias current x Phi0 at each spacing, the rate at which the bias must follow
     cooled      times watts at room temperature a watt at 4.2 K, see the process
 
-No layout was made, and the counters are counted by their parts, not drawn (`circuit = "composite"`): estimates, not promises.
+No layout was made, and the counters are counted by the cells that they take (`circuit = "composite"`): estimates, not promises.
 """
 
 from __future__ import annotations
@@ -20,17 +20,21 @@ from numpy.typing import ArrayLike
 
 from snnsim.hardware.energy import Range
 from snnsim.hardware.sfq.library import PHI0
-from snnsim.hardware.sfq.phases import bursts, whole
 from snnsim.hardware.sfq.plan import LayerPlan, Pad, Plan, Source, count, deepest, tree_cells
+from snnsim.hardware.sfq.schedule import bursts
 
 AJ = 1e-3  # uA mV ps in aJ
 CARRIES = 2  # bits of a counter that a pulse toggles, in the mean over many
 ASSUMPTIONS = (
     "every junction of a cell switches once for a pulse that passes: an upper bound",
     f"a counted pulse toggles {CARRIES} bits; at a decision all bits of a counter switch once",
-    "counters are composites of library cells; clipping them, input and output drivers, bias lines and shields are not counted",
+    "counters are composites of library cells; their clear and leak are counted, not wired; clipping them, input and output "
+    "drivers, bias lines and shields are not counted",
     "junction_area, bias_voltage and cooling are those of the process file",
 )
+RANGE = "dynamic energy: from no source that sends anything to all that send what they can in every tick"
+MEAN = "dynamic energy: sources send what they do in the mean of the samples given"
+UNITS = {"bias": "mA", "area": "mm2", "period": "ps", "latency": "ps", "inference": "ps", "clock": "GHz", "energy": "aJ"}
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,9 @@ class Statistics:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "clock": self.clock, "area": list(self.area), "cells": dict(sorted(self.cells.items())),
-                "assumptions": list(self.assumptions), "energy": {k: list(v) for k, v in self.energy.items()}}
+        return {**asdict(self), "clock": self.clock, "units": UNITS, "area": list(self.area),
+                "cells": dict(sorted(self.cells.items())), "assumptions": list(self.assumptions),
+                "energy": {k: list(v) for k, v in self.energy.items()}}
 
     def __str__(self) -> str:
         def picojoule(r: Range) -> Range:
@@ -70,29 +75,31 @@ class Statistics:
                  f"{self.synapses:,} synapses, bias {self.bias:,.0f} mA, area {self.area} mm2",
                  f"period {self.period:,} ps ({self.clock:.3g} GHz), latency {self.latency:,} ps; {self.ticks} ticks take "
                  f"{self.inference / 1e3:,.3g} ns"]
+        lines.append("  cells: " + ", ".join(f"{n:,} {k}" for k, n in sorted(self.cells.items())))
         lines += [f"  {k}: {picojoule(v)} pJ an inference" for k, v in self.energy.items()]
         return "\n".join([*lines, *(f"  assumed: {a}" for a in self.assumptions)])
 
 
 def statistics(plan: Plan, *, ticks: int = 1, pulses: Sequence[ArrayLike] | None = None) -> Statistics:
     """Of a plan. ticks: of an inference. pulses: what each layer's sources send in an inference, [sources] by layer, such as
-    counts of a run; then the dynamic energy is that, not a range. Errors: ValueError that names the argument."""
-    whole("ticks", ticks, 1)
-    library, phases = plan.library, plan.phases
+    counts of a run in the mean; then the dynamic energy is that, not a range. Errors: ValueError that names the argument."""
+    if isinstance(ticks, bool) or not isinstance(ticks, (int, np.integer)) or ticks < 1:
+        raise ValueError(f"ticks must be a positive whole number, got {ticks!r}")
+    library, schedule = plan.library, plan.schedule
     cells = Counter(count(plan))
     for p in plan.layers:
         cells["counter_bit"] += p.layer.size * p.counter
         cells["counter_leak"] += p.layer.size * p.counter * (p.layer.leak is not None)
     cells = +cells
-    time = (ticks - 1) * phases.period + phases.latency
+    time = (ticks - 1) * schedule.period + schedule.latency
     bias = sum(n * library.bias(k) for k, n in cells.items())
     low, high = (sum(n * library.area(k)[side] for k, n in cells.items()) * 1e-6 for side in (0, 1))
     energy = _energies(plan, ticks, pulses, bias, time)
     junctions = {k: n * library.junctions(k) for k, n in cells.items()}
     return Statistics(dict(cells), sum(junctions.values()),
                       sum(n for k, n in junctions.items() if library[k].circuit == "composite"),
-                      plan.network.synapses, bias / 1e3, Range(low, high), phases.period, phases.latency, ticks, float(time),
-                      energy, ASSUMPTIONS)
+                      plan.network.synapses, bias / 1e3, Range(low, high), int(schedule.period), int(schedule.latency), ticks,
+                      float(time), energy, (*ASSUMPTIONS, RANGE if pulses is None else MEAN))
 
 
 def _energies(plan: Plan, ticks: int, pulses: Sequence[ArrayLike] | None, bias: float, time: float) -> dict[str, Range]:
@@ -110,7 +117,7 @@ def _energies(plan: Plan, ticks: int, pulses: Sequence[ArrayLike] | None, bias: 
         dynamic = Range(found, found)
     static = bias * process.bias_voltage * time * AJ
     rsfq = Range(static + dynamic.low, static + dynamic.high)
-    ersfq = Range(dynamic.low, max(dynamic.high, bias * PHI0 * time / plan.phases.spacing * AJ))
+    ersfq = Range(dynamic.low, max(dynamic.high, bias * PHI0 * time / plan.schedule.spacing * AJ))
     least, most = process.cooling
     return {"dynamic": dynamic, "static (RSFQ)": Range(static, static), "RSFQ": rsfq, "ERSFQ": ersfq,
             **{f"{k}, cooled": Range(r.low * least, r.high * most) for k, r in (("RSFQ", rsfq), ("ERSFQ", ersfq))}}

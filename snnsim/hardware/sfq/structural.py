@@ -8,11 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from snnsim.hardware.sfq.library import Cell, Library
+from snnsim.hardware.sfq.names import identifier
 from snnsim.hardware.sfq.netlist import Instance, Netlist
-from snnsim.hardware.sfq.verilog import HEAD, comment, identifier
+from snnsim.hardware.sfq.verilog import HEAD, comment
 
 SCALE = HEAD.replace("1ps/1ps", "1ps/10fs")
 END = "`default_nettype wire\n"
+
+
 def cells(library: Library) -> str:
     """The behavioural cells as text: one module sfq_<name> for each that has a behaviour, and for what ends a net."""
     used = [c for _, c in sorted(library.cells.items()) if c.behaviour != "none" or c.name in ("sink", "quiet")]
@@ -24,7 +27,7 @@ def structural(netlist: Netlist, name: str = "net") -> str:
     identifier(name)
     network, last = netlist.plan.network, len(netlist.fired) - 1
     pins = {n: f"in[{p[2:]}]" if p.startswith("in") else p for p, n in netlist.inputs.items()}
-    lines = [SCALE + comment(network, netlist.plan.phases, f"{len(netlist.instances)} cells"),
+    lines = [SCALE + comment(network, netlist.plan.schedule, f"{len(netlist.instances)} cells"),
              f"module {name} (input wire clk, input wire clear, input wire [{network.inputs - 1}:0] in, output wire "
              f"[{network.layers[-1].size - 1}:0] out);"]
     lines += [f"  wire {n};" for n in sorted(netlist.nets - set(pins), key=lambda n: (len(n), n))]
@@ -102,6 +105,13 @@ def _tff(cell: Cell) -> str:
             + "endmodule\n")
 
 
+def _tff2(cell: Cell) -> str:
+    """Odd pulses leave by q0, even ones by q1."""
+    first, then = (_pulse(cell, q, cell.delay[f"a->{q}"]) for q in cell.outputs)
+    return (_head(cell) + "  reg state;\n" + _last("a") + "  initial begin state = 1'b0; q0 = 1'b0; q1 = 1'b0; end\n"
+            + _close(cell, "a", f"begin if (state) {then} else {first} state = ~state; end") + "endmodule\n")
+
+
 def _dro(cell: Cell) -> str:
     return (_head(cell) + "  reg state;\n" + _last("d", "c") + f"""\
   initial begin state = 1'b0; q = 1'b0; end
@@ -173,7 +183,7 @@ def _end(cell: Cell) -> str:
     return f"module sfq_{cell.name} (input wire a);\nendmodule\n"
 
 
-MODELS = {"jtl": _through, "splitter": _through, "merger": _merger, "tff": _tff, "dro": _dro, "ndro": _ndro,
+MODELS = {"jtl": _through, "splitter": _through, "merger": _merger, "tff": _tff, "tff2": _tff2, "dro": _dro, "ndro": _ndro,
           "counter": _counter, "none": _end}
 
 
@@ -181,4 +191,4 @@ def clears(netlist: Netlist) -> tuple[int, ...]:
     """When a pulse at the pin `clear` must start, for each layer, to find all pulses arrived and the decision still to come."""
     plan = netlist.plan
     ahead = plan.clear + 8.0
-    return tuple(int(np.floor(t - ahead)) for t in plan.phases.ticks)
+    return tuple(int(np.floor(t - ahead)) for t in plan.schedule.ticks)

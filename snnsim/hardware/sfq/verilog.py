@@ -1,6 +1,6 @@
 """Verilog of an SFQ network by layers: weights as tables, so that large nets compile quickly. A pulse is 0-1-0.
 
-Steps: SFQNetwork, its Phases, text. `structural` writes small nets cell by cell; `testbench` drives either of them.
+Steps: SFQNetwork, its Schedule, text. `structural` writes small nets cell by cell; `testbench` drives either of them.
 
 A source that pulses adds its row of weights to all counters of the layer in one addition (a burst is counted with its first
 pulse, as no decision falls within it); at the tick each counter decides as in `model`; what fired is held
@@ -9,62 +9,41 @@ and leaves in the next layer's slots. Two sources that pulse at once are counted
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork
-from snnsim.hardware.sfq.phases import Phases, bursts
+from snnsim.hardware.sfq.names import identifier
+from snnsim.hardware.sfq.schedule import Schedule, bursts, whole_widths
 
 # what verilator's lint warns of, and is meant: processes wait (blocking assignments in order), pulses are both clock and data,
 # several processes count in one variable, spikes of hidden layers are wires for testbenches, a file holds several modules
 WAIVED = ("BLKSEQ", "SYNCASYNCNET", "MULTIDRIVEN", "UNUSEDSIGNAL", "DECLFILENAME")
 HEAD = "`timescale 1ps/1ps\n`default_nettype none\n" + "".join(f"/* verilator lint_off {w} */\n" for w in WAIVED)
 WIDE = 32  # bits of a membrane
-WORDS = frozenset((
-    "always", "and", "assign", "automatic", "begin", "bit", "buf", "byte", "case", "casex", "casez", "cell", "class",
-    "config", "const", "deassign", "default", "defparam", "design", "disable", "edge", "else", "end", "endcase",
-    "endconfig", "endfunction", "endgenerate", "endmodule", "endprimitive", "endspecify", "endtable", "endtask",
-    "enum", "event", "export", "final", "for", "force", "forever", "fork", "function", "generate", "genvar", "global",
-    "if", "iff", "ifnone", "import", "incdir", "include", "initial", "inout", "input", "instance", "int", "integer",
-    "interface", "join", "large", "let", "liblist", "library", "local", "localparam", "logic", "macromodule",
-    "medium", "modport", "module", "nand", "negedge", "new", "nmos", "nor", "not", "null", "or", "output", "package",
-    "packed", "parameter", "pmos", "posedge", "primitive", "priority", "program", "property", "protected", "pulldown",
-    "pullup", "pure", "rand", "real", "realtime", "ref", "reg", "release", "repeat", "return", "scalared", "sequence",
-    "shortint", "signed", "small", "specify", "specparam", "static", "string", "strong", "struct", "supply0",
-    "supply1", "table", "tagged", "task", "this", "time", "tran", "tri", "type", "typedef", "union", "unique",
-    "unsigned", "use", "var", "vectored", "virtual", "void", "wait", "wand", "weak", "while", "wire", "with", "wor",
-    "xnor", "xor",
-))
 
 
-def table(network: SFQNetwork, phases: Phases, name: str = "net") -> str:
+def table(network: SFQNetwork, schedule: Schedule, name: str = "net") -> str:
     """The design as text: module `name` with the pins clk (one pulse starts a period), clear (forgets all), in, out.
 
-    Errors: ValueError for a name that is no identifier.
+    Errors: ValueError for a name that is no identifier, and for a schedule of parts of a ps, or with slots in another order.
     """
     identifier(name)
-    parts = [HEAD + comment(network, phases, "the weights of a layer are one table")]
-    parts += [_layer(network, phases, stage, f"{name}_layer{stage}") for stage in range(len(network.layers))]
+    widths = whole_widths(network, schedule)
+    parts = [HEAD + comment(network, schedule, "the weights of a layer are one table")]
+    parts += [_layer(network, schedule, widths, stage, f"{name}_layer{stage}") for stage in range(len(network.layers))]
     return "\n".join([*parts, _top(network, name), "`default_nettype wire\n"])
 
 
-def identifier(name: str) -> str:
-    """A name that Verilog takes for a module, and that is none of the cells'. ValueError for others."""
-    if not (name.isascii() and name.isidentifier()) or len(name) > 64:
-        raise ValueError(f"name must be letters, digits and _, at most 64, not first a digit, got {name!r}")
-    if name in WORDS or name.startswith("sfq_"):
-        raise ValueError(f"name must be no word of Verilog, nor begin with sfq_, got {name!r}: take another")
-    return name
-
-
-def comment(network: SFQNetwork, phases: Phases, form: str) -> str:
+def comment(network: SFQNetwork, schedule: Schedule, form: str) -> str:
     """What the design is. Names of layers are anything, so they stand here as ASCII literals."""
     lines = [f"SFQ network: {network.inputs} inputs, bursts of up to {network.burst}, {network.synapses} synapses; {form}",
-             f"spacing {phases.spacing} ps, period {phases.period} ps, latency {phases.latency} ps"]
+             f"spacing {schedule.spacing} ps, period {schedule.period} ps, latency {schedule.latency} ps"]
     lines += [f"layer {stage}: {q.name!a}, {q.size} counters of {q.bits} bits, {q.reset} reset, leak {q.leak}, tick at "
-              f"{phases.ticks[stage]} ps" for stage, q in enumerate(network.layers)]
+              f"{schedule.ticks[stage]} ps" for stage, q in enumerate(network.layers)]
     return "".join(f"// {x}\n" for x in lines)
 
 
@@ -90,7 +69,7 @@ def packed(values: NDArray[Any], bits: int) -> str:
     return f"{bits * len(values)}'h{whole:x}"
 
 
-def _layer(network: SFQNetwork, phases: Phases, stage: int, name: str) -> str:
+def _layer(network: SFQNetwork, schedule: Schedule, widths: Sequence[NDArray[Any]], stage: int, name: str) -> str:
     q, last = network.layers[stage], stage == len(network.layers) - 1
     m, n, top = q.size, q.weight.shape[1], 2 ** (q.bits - 1) - 1
     leak = "" if q.leak is None else f" - (v[j] >>> {q.leak})"
@@ -117,7 +96,7 @@ def _layer(network: SFQNetwork, phases: Phases, stage: int, name: str) -> str:
     sum = rest; held = 0; fired = 0; tick = 0;
   end
   always @(posedge clk) begin
-    #{phases.ticks[stage]} tick = 1;
+    #{schedule.ticks[stage]} tick = 1;
     #1 tick = 0;
   end
   always @(in)
@@ -142,7 +121,7 @@ def _layer(network: SFQNetwork, phases: Phases, stage: int, name: str) -> str:
     fired = held;
     #1 fired = 0;
   end
-{"" if last else _slots(phases, stage, m)}endmodule
+{"" if last else _slots(widths[stage + 1], m)}endmodule
 """
 
 
@@ -158,9 +137,8 @@ def fields(values: NDArray[np.int64], bits: int) -> str:
     return f"{bits * len(values)}'h{whole:x}"
 
 
-def _slots(phases: Phases, stage: int, m: int) -> str:
+def _slots(widths: NDArray[Any], m: int) -> str:
     """What was held leaves pulse by pulse."""
-    widths = phases.widths[stage + 1]
     bits = 32
     return f"""  reg [{bits * m - 1}:0] widths;
   reg [{bits - 1}:0] width [0:{m - 1}];

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnsim.hardware.sfq.analog.require import require
-from snnsim.hardware.sfq.analog.soma import BIAS, THRESHOLD, Soma, neuron
+from snnsim.hardware.sfq.analog.soma import BIAS, CELLS, THRESHOLD, Soma, neuron
 from snnsim.hardware.sfq.analog.sources import pulse_source
 from snnsim.hardware.sfq.library import Library, subckt
 from snnsim.hardware.sfq.model import SFQNetwork
@@ -26,7 +26,6 @@ from snnsim.rule import finite
 from snnsim.version import __version__
 
 HOLD, SETUP = 30.0, 30.0  # ps that an input stays away from the clock of its tick before, and of its own
-CELLS = ("jtl", "splitter", "dro")
 Kinds = dict[tuple[tuple[int, ...], Soma], str]  # subcircuits of neurons, by their weights and soma
 
 
@@ -112,7 +111,7 @@ def lay_out(network: SFQNetwork, pulses: ArrayLike, somas: Sequence[Sequence[Som
     watched += [f"i({name})" for name in sum(somas_at, ())]
     process, stop = library.process, ticks[-1] + clock.period + clock.phase * last
     text = "\n".join([f"* snnsim {__version__}: {last} layers, {network.inputs} inputs, {len(x)} ticks", process.model,
-                      *(subckt(library[name], process) for name in CELLS),
+                      *(subckt(library[name], process) for name in (*CELLS, "splitter", "dro")),
                       *(neuron(name, weights, soma, process) for (weights, soma), name in kinds.items()), *body,
                       f".tran {step:g}p {stop:g}p 0 {max(step, 0.5):g}p", *(f".print {name}" for name in watched), ".end", ""])
     biases = tuple(f"{BIAS}.{name}" for names in neurons for name in names)

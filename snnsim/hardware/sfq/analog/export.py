@@ -24,7 +24,7 @@ from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork, of_network
 from snnsim.network import Network
 from snnsim.version import __version__
 
-FORMAT, SCHEMA = "snnsim sfq junctions", 1
+FORMAT, SCHEMA = "snnsim sfq junctions", 2
 LARGEST_FILE = 16 * 2**20
 TICKS = 8  # of random pulses
 

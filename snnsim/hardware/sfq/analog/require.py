@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from snnsim.hardware.sfq.model import SFQLayer, SFQNetwork
 
 MOST_INPUTS = 12
+MOST_WEIGHT = 8  # beyond it the inductor of a synapse is below half a pH, which leads have, too
 MOST_PATTERNS = 64  # of inputs of one neuron: each takes ten runs of the solver
 MOST_JUNCTIONS = 10_000
 INSTEAD = "write cells instead, level='cells'"
 JTL, SPLITTER, DRO = 2, 3, 4  # junctions
-WAIT = 3  # cells that hold an excitatory pulse back where there are inhibitory ones
+WAIT = 2  # cells that hold an excitatory pulse back where there are inhibitory ones
 
 
 def require(network: SFQNetwork) -> None:
@@ -31,6 +32,9 @@ def require(network: SFQNetwork) -> None:
             used = tuple(w for w in weights if w)
             if not used:
                 raise ValueError(f"{where}: neuron {i} has no input: leave it out")
+            if abs(most := max(used, key=abs)) > MOST_WEIGHT:
+                raise ValueError(f"{where}: neuron {i} has a weight of {most}: synapses of junctions have weights in "
+                                 f"-{MOST_WEIGHT} .. {MOST_WEIGHT}, as their inductor shrinks with it; {INSTEAD}")
             if len(used) > MOST_INPUTS:
                 raise ValueError(f"{where} has a neuron of {len(used)} inputs: somas of junctions are fitted for up to "
                                  f"{MOST_INPUTS}, as each loads the others; {INSTEAD}")

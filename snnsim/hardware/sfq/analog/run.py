@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnsim.hardware.sfq.analog.deck import Laid, lay_out
-from snnsim.hardware.sfq.analog.soma import Soma
+from snnsim.hardware.sfq.analog.deck import Laid
 from snnsim.hardware.sfq.junctions import Circuit, flatten, parse_deck, simulate
-from snnsim.hardware.sfq.library import Library
-from snnsim.hardware.sfq.model import SFQNetwork
-from snnsim.hardware.sfq.stepper import step
+from snnsim.hardware.sfq.pulses import run
 
 Times = Callable[[str], NDArray[np.float64]]  # of a junction: ps at which it switched
 
@@ -82,7 +79,7 @@ def decisions(laid: Laid, switches: Any) -> Decisions:
         tick, _ = _ticks(switches[name], clock.start + len(layers) * clock.phase, clock.period)
         early += int(np.sum(tick < 0))
         np.add.at(outputs[:, i], tick[(tick >= 0) & (tick < steps)], 1)
-    whole = step(laid.network, laid.pulses[:, None])
+    whole = run(laid.network, laid.pulses[:, None]).spikes
     return Decisions(fired, late, outputs, early, {name: s[:, 0] for name, s in whole.items()}, delay)
 
 
@@ -91,44 +88,6 @@ def _ticks(times: ArrayLike, start: float, period: float) -> tuple[NDArray[np.in
     since = 1e12 * np.asarray(times) - start
     tick = np.floor(since / period).astype(np.int64)
     return tick, since - tick * period
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How early and how late the pulses of one input may come, in all ticks at once and the other inputs in the middle of their
-    window: ps from that middle. bounded: whether a pulse beyond it is decided wrongly, or only not allowed."""
-
-    input: int
-    early: float
-    late: float
-    bounded: tuple[bool, bool]
-
-
-def timing(network: SFQNetwork, pulses: ArrayLike, somas: Sequence[Sequence[Soma]], library: Library,
-           resolution: float = 2.0) -> list[Timing]:
-    """For each input, by bisection from the middle to the ends of the window, until `resolution` ps."""
-    x = np.asarray(pulses)
-    found = []
-    for j in range(network.inputs):
-        ends = []
-        for sign in (-1.0, 1.0):
-            def right(ps: float, j: int = j, sign: float = sign) -> bool:
-                shift = np.zeros(x.shape)
-                shift[:, j] = sign * ps
-                return run_junctions(lay_out(network, x, somas, library, offsets=shift)).right
-            ends.append(_largest(right, lay_out(network, x, somas, library).clock.half, resolution))
-        found.append(Timing(j, -ends[0][0], ends[1][0], (ends[0][1], ends[1][1])))
-    return found
-
-
-def _largest(right: Callable[[float], bool], limit: float, resolution: float) -> tuple[float, bool]:
-    if right(limit):
-        return limit, False
-    low, high = 0.0, limit
-    while high - low > resolution:
-        middle = (low + high) / 2
-        low, high = (middle, high) if right(middle) else (low, middle)
-    return low, True
 
 
 def circuit_of(laid: Laid) -> Circuit:

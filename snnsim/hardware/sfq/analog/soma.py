@@ -3,6 +3,8 @@
     excitatory synapse   driver -> L / w in series with a resistor -> soma            a pulse stores Phi0 in the loop
     inhibitory synapse   driver -> primary / w -> ground, coupled by -k to a secondary, which hangs on the soma
     soma                 a shunted junction with a bias; its 2 pi slip is the spike, and takes Phi0 off every branch
+    driver, output       cells soma_in and soma_out: a JTL whose last junction the slip does not push over, where a branch had
+                         no pulse; and one whose first junction a slip at low bias does
     leak                 a branch of an inductor and a resistor to ground; all branches decay with tau = L / R
 
 All branches have a resistor, so that the bias flows through the junction alone. A pulse raises its current by about
@@ -20,7 +22,8 @@ from snnsim.hardware.sfq.library import Process
 from snnsim.neurons.loihi import whole_each
 from snnsim.rule import finite
 
-THRESHOLD, BIAS = "BT", "IT"  # names of the threshold junction and its bias
+THRESHOLD, BIAS, DRIVER = "BT", "IT", "E"  # names of the threshold junction, of its bias, and of the cells before the synapses
+CELLS = ("jtl", "soma_in", "soma_out")  # that neurons are made of
 
 
 @dataclass(frozen=True)
@@ -58,24 +61,24 @@ class Soma:
 
 
 def neuron(name: str, weights: Sequence[int], soma: Soma, process: Process) -> str:
-    """The subcircuit NAME a0 a1 .. q: an input for each weight, none of which may be 0. Needs the subcircuit JTL."""
+    """The subcircuit NAME a0 a1 .. q: an input for each weight, none of which may be 0. Needs the subcircuits of CELLS."""
     inputs = [f"a{k}" for k in range(len(weights))]
     lines: list[str] = []
     s = process.scale
     for k, w in enumerate(weights):
-        cells = 1 + (soma.wait if w > 0 else 0)
-        nodes = [f"a{k}", *(f"d{k}_{i}" for i in range(cells))]
+        nodes = [f"a{k}", *(f"d{k}_{i}" for i in range(soma.wait if w > 0 else 0))]
         lines += [f"XD{k}_{i} {a} {b} JTL" for i, (a, b) in enumerate(pairwise(nodes))]
+        lines.append(f"X{DRIVER}{k} {nodes[-1]} e{k} SOMA_IN")
         if w > 0:
-            lines += _branch(f"S{k}", nodes[-1], "v", soma.excitatory / w / s, soma.tau)
+            lines += _branch(f"S{k}", f"e{k}", "v", soma.excitatory / w / s, soma.tau)
         else:
-            lines += [*_branch(f"P{k}", nodes[-1], "0", soma.primary / -w / s, soma.hold),
+            lines += [*_branch(f"P{k}", f"e{k}", "0", soma.primary / -w / s, soma.hold),
                       *_branch(f"H{k}", "v", "0", soma.secondary / s, soma.hold), f"K{k} LP{k} LH{k} {-soma.coupling:g}"]
     if soma.leak:
         lines += _branch("G", "v", "0", soma.leak / s, soma.tau)
     return "\n".join([f".subckt {name} {' '.join(inputs)} q", *lines, f"{THRESHOLD} v 0 jj area={soma.area:g}",
                       f"RT v 0 {process.shunt / soma.area:.6g}", f"{BIAS} 0 v pwl(0 0 5p {soma.bias * s:.6g}u)",
-                      f"LO v o {soma.output / s:.6g}p", "XO o q JTL", ".ends", ""])
+                      f"LO v o {soma.output / s:.6g}p", "XO o q SOMA_OUT", ".ends", ""])
 
 
 def _branch(name: str, a: str, b: str, inductance: float, tau: float) -> list[str]:

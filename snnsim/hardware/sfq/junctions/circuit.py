@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -61,6 +62,18 @@ class Circuit:
                              f"{self.name}: the factor of {wrong} must be above 0, got {factors[wrong]:g}")
         return replace(self, elements=tuple(_times(e, factors[e.name]) if e.name in factors else e for e in self.elements))
 
+    def shifted(self, seconds: Mapping[str, float]) -> Circuit:
+        """The circuit with the pulses of the named sources, pwl() or pulse(), so much later, or earlier below 0. A corner of
+        pwl() at or before t = 0 stays.
+
+        Errors: ValueError for a name that is no such source, and where a pulse would begin before t = 0.
+        """
+        seconds = {k.upper().replace(".", "|"): s for k, s in seconds.items()}
+        known = {e.name for e in self.elements if e.wave and e.wave.kind in ("pwl", "pulse")}
+        if unknown := seconds.keys() - known:
+            raise ValueError(f"{self.name}: {min(unknown)!r} is no source of pwl() or pulse(), whose pulses could be moved")
+        return replace(self, elements=tuple(_later(e, seconds[e.name]) if e.name in seconds else e for e in self.elements))
+
 
 def _times(e: Element, factor: float) -> Element:
     if e.wave is None:
@@ -68,6 +81,20 @@ def _times(e: Element, factor: float) -> Element:
     v = e.wave.values
     amplitudes = {"dc": {0}, "pwl": set(range(1, len(v), 2))}.get(e.wave.kind, {0, 1})
     return replace(e, wave=replace(e.wave, values=tuple(x * factor if i in amplitudes else x for i, x in enumerate(v))))
+
+
+def _later(e: Element, seconds: float) -> Element:
+    assert e.wave is not None
+    v = e.wave.values
+    if e.wave.kind == "pwl":
+        moved = tuple(x + seconds if k % 2 == 0 and x > 0 else x for k, x in enumerate(v))
+        early = any(a >= b for a, b in pairwise(moved[::2])) or min(moved[::2]) < 0
+    else:
+        moved = (*v[:2], (*v[2:3], 0.0)[0] + seconds, *v[3:])
+        early = moved[2] < 0
+    if early:
+        raise ValueError(f"{e}: its pulses cannot come {-1e12 * seconds:g} ps earlier, as they would begin before t = 0")
+    return replace(e, wave=replace(e.wave, values=moved))
 
 
 def flatten(deck: Deck) -> Circuit:
@@ -88,6 +115,8 @@ def flatten(deck: Deck) -> Circuit:
         for n in e.nodes:
             ends[n] = ends.get(n, 0) + 1
     loose = [f"{e}: node {n} has no other connection" for e in ports.values() for n in e.nodes if n != GROUND and ends[n] == 1]
+    loose += [f"{e}: both its ends are at node {e.nodes[0]}, so that no current flows" for e in elements
+              if len(e.nodes) == 2 and e.nodes[0] == e.nodes[1]]
     return Circuit(deck.name, tuple(elements), deck.tran, deck.prints, deck.temperature, tuple(loose))
 
 

@@ -102,14 +102,16 @@ def settling(h: float) -> int:
 def _times(circuit: Circuit, step: float | None, stop: float | None, print_step: float | None) -> _Times:
     tran = circuit.tran
     if tran is None and (step is None or stop is None):
-        raise ValueError(f"{circuit.name} has no .tran: give step and stop")
+        raise ValueError(f"{circuit.name} has no .tran: add one, such as .tran 0.1p 500p, or give step and stop")
     h = step if step is not None else tran.step if tran else 0.0
     end = stop if stop is not None else tran.stop if tran else 0.0
     every = print_step if print_step is not None else max(h, tran.print_step) if tran else h
     if not (0 < h <= end < math.inf) or not h <= every < math.inf:
         raise ValueError(f"{circuit.name}: needs 0 < step <= stop and print_step >= step, got {h:g}, {end:g} and {every:g} s")
     if end / h > MOST_STEPS:
-        raise ValueError(f"{circuit.name}: {end / h:.3g} steps are more than {MOST_STEPS:,}")
+        where = tran.where if tran is not None and step is None and stop is None else circuit.name
+        raise ValueError(f"{where}: {end:g} s in steps of {h:g} s are {end / h:.3g} steps, more than {MOST_STEPS:,}; ps are "
+                         "written 1p")
     return _Times(h, end, tran.start if tran and tran.start < end else 0.0, every)
 
 
