@@ -5,14 +5,16 @@ is folded into the linear map before it (w' = w gamma / sqrt(var + eps), b' = (b
 beta); so is the factor 1 / (height width) of an average pool, which becomes a sum pool, and the gain of a neuron whose
 rule stands for a leaky integrate-and-fire that targets know. A batch norm of the membrane becomes thresholds. Delays are
 rounded, and those of axons go to the synapses of the linear layer after them. Dropout vanishes, flatten is how a Network
-indexes anyway.
+indexes anyway. Where a Graph branches, each of its chains is walked so.
 Anything else is refused by name.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +87,8 @@ class _Walk:
             case nn.Sequential():
                 for inner, child in module.named_children():
                     self.visit(f"{name}.{inner}", child)
+            case nn.Graph():
+                self.graph(name, module)
             case nn.Neuron():
                 self.close(name, module, label)
             case nn.Linear() | nn.Conv2d():
@@ -98,6 +102,9 @@ class _Walk:
                 self.waiting = delay if self.waiting is None else self.waiting + delay
                 self.last = label
             case nn.Hop():
+                if self.bias is not None:
+                    raise ValueError(f"{label} follows a bias, which it delays and a Network does not: put it before the layer "
+                                     "with the bias, or leave out that bias")
                 self.hops += module.steps
             case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BNTT1d() | nn.BNTT2d():
                 self.fold(module, label)
@@ -118,6 +125,31 @@ class _Walk:
             case _:
                 raise ValueError(f"{label} cannot be lowered: a Network holds Linear, Conv2d, DelayLinear, Delay, "
                                  "SumPool2d, AvgPool2d, Flatten, batch norm after a linear map, dropout and neurons")
+
+    def graph(self, name: str, module: nn.Graph) -> None:
+        """A population for each layer of neurons, to which each chain is walked by itself, from its source on."""
+        before, known = self.populations[-1], dict[str, Population]()
+        for layer in module.sources:
+            neurons, chains = module.parts(layer)
+            for i, (source, chain) in enumerate(chains):
+                walk = _Walk(known[source].shape, self.average_steps) if source in known else copy.copy(self)
+                walk.populations, walk.projections, walk.notes = [known.get(source, before)], [], []
+                walk.maps = list(walk.maps)
+                walk.visit(f"{name}.into.to_{layer}.{i}", chain)
+                walk.visit(f"{name}.neurons.of_{layer}", neurons)
+                last = walk.populations[-1].name
+                found = replace(walk.populations[-1], name=layer)
+                if not _alike(known.setdefault(layer, found), found):
+                    raise ValueError(f"layer {name} (Graph): its chains into {layer} cannot be lowered to one population: "
+                                     f"{known[layer].shape} of {known[layer].rule} and {found.shape} of {found.rule}")
+                self.populations += walk.populations[1:-1]
+                self.projections += [replace(q, source=layer if q.source == last else q.source,
+                                             target=layer if q.target == last else q.target)
+                                     for q in walk.projections if i == 0 or q.source != last]
+                self.notes += [note for note in walk.notes if note not in self.notes]
+            self.populations.append(known[layer])
+        self.shape = self.populations[-1].shape
+        self.maps, self.bias, self.factor, self.hops = [], None, np.ones(()), 0
 
     def append(self, m: Map, label: str) -> None:
         if self.waiting is not None:
@@ -286,6 +318,11 @@ class _Walk:
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
     return np.asarray(tensor.detach().cpu().numpy())
+
+
+def _alike(a: Population, b: Population) -> bool:
+    return a.shape == b.shape and a.rule == b.rule and a.initial == b.initial and all(
+        np.array_equal(a.parameters[k], b.parameters[k]) for k in a.parameters)
 
 
 def _channels(values: NDArray[Any], shape: Shape) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import snnsim.nn as nn
 from snnsim import engine, train
 from snnsim.hardware import integer
 from snnsim.lowering import lower
-from snnsim.maps import Dense
+from snnsim.maps import Conv2d, Delayed, Dense, SumPool2d
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.neurons import IF, LI, LIF, LoihiLIF
 from snnsim.nn.whole import WEIGHTS
@@ -30,6 +31,25 @@ def chain(seed: int = 0) -> tuple[Network, Array]:
     return Network(network.populations, kept, network.time), counts
 
 
+def branching(seed: int = 0) -> tuple[Network, Array]:
+    """A trained net with a loop, in which the input and a convolution skip layers, beside a residual sum of convolutions and of
+    pools; its populations do not stand in their order."""
+    network, counts = like_a_trained_net(seed)
+    rng = np.random.default_rng(seed)
+
+    def normal(deviation: float, *shape: int) -> Array:
+        return rng.normal(0.0, deviation, shape).astype(np.float32)
+
+    more = Population.of("side.by", (4, 5, 4), LIF(tau=5.0, theta=0.6), 1.0, "f")
+    projections = (*network.projections, Projection("conv", "out", (Dense(normal(0.1, 3, 80)),)),
+                   Projection("in", "hidden", (SumPool2d((3, 4)), Dense(normal(0.2, 12, 12))), delay=3),
+                   Projection("conv", "side.by", (Conv2d(normal(0.4, 4, 4, 3, 3), 1, (1, 1)),)),
+                   Projection("in", "side.by", (Conv2d(normal(0.4, 4, 2, 3, 3), (2, 2), (1, 1)),), normal(0.05, 4, 1, 1)),
+                   Projection("side.by", "hidden", (Delayed(normal(0.1, 12, 80), rng.integers(0, 3, (12, 80))),)))
+    first, conv, hidden, out = network.populations
+    return Network((first, hidden, conv, out, more), projections, network.time, output="out"), counts
+
+
 def with_loop(q: Projection) -> Network:
     network, _ = chain()
     return Network(network.populations, (*network.projections, q), network.time)
@@ -43,7 +63,7 @@ def ready(net: nn.Sequential, network: Network) -> nn.Sequential:
 
 @pytest.mark.parametrize(("weights", "bits", "build"), [
     *((w, bits, chain) for w in WEIGHTS for bits in (4, 8)),
-    *((w, bits, like_a_trained_net) for w, bits in zip(WEIGHTS, (8, 4, 4, 8), strict=True))])
+    *((w, bits, build) for build in (like_a_trained_net, branching) for w, bits in zip(WEIGHTS, (8, 4, 4, 8), strict=True))])
 def test_training_evaluation_engine_and_executor_are_one(weights: Any, bits: int, build: Any) -> None:
     network, counts = build()
     net = ready(train.whole_net(network, bits=bits, weights=weights), network)
@@ -57,16 +77,23 @@ def test_training_evaluation_engine_and_executor_are_one(weights: Any, bits: int
     out, _ = net.eval()(x)
     whole = lower(net)
     model = integer.quantize(whole, bits=bits if weights in ("integer", "fixed") else 8)
-    found, engined = integer.run(model, counts, record=["loihi_li_9"]), engine.run(whole, x.numpy(), record=["loihi_li_9"])
-    unit = net[-1].unit
-    np.testing.assert_array_equal(found.v["loihi_li_9"], engined.membranes["loihi_li_9"])
-    np.testing.assert_array_equal((out.detach().double() / unit).round().numpy(), found.v["loihi_li_9"])
+    assert model.output == ("out" if build is branching else "loihi_li_9")
+    found = integer.run(model, counts, record=[model.output])
+    engined = engine.run(whole, x.numpy(), record=[model.output])
+    unit = (net[0].parts("out")[0] if build is branching else net[-1]).unit
+    np.testing.assert_array_equal(found.v[model.output], engined.membranes[model.output])
+    np.testing.assert_array_equal((out.detach().double() / unit).round().numpy(), found.v[model.output])
     assert torch.equal(trained, out) and model.latency == 0
-    assert [q.source for q in model.projections if q.source == q.target] == ["loihi_soft_6"] * (build is like_a_trained_net)
+    loops = {chain: [], like_a_trained_net: ["loihi_soft_6"], branching: ["hidden"]}
+    assert [q.source for q in model.projections if q.source == q.target] == loops[build]
     fired = {name: int(s.sum()) for name, s in found.spikes.items()}
-    assert min(fired.values()) > 30
+    assert min(fired.values()) > 30 and len(fired) == len(network.populations) - 2
     for name, spikes in found.spikes.items():
         np.testing.assert_array_equal(spikes, engined.spikes[name].dense())
+    if build is branching:
+        again = integer.quantize(network, bits=bits)
+        assert {(q.source, q.target): q.delay for q in again.projections} == {
+            (q.source.replace("input", "in").replace("_", "."), q.target.replace("_", ".")): q.delay for q in model.projections}
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
@@ -154,12 +181,16 @@ def test_gradients_are_those_of_floats() -> None:
 
 
 @pytest.mark.parametrize(("build", "said"), [
-    (lambda: train.whole_net(with_loop(Projection("conv", "out", (Dense(np.ones((3, 80))),)))),
-     "population 'out' has inputs from hidden, conv: whole_net takes networks of one population after the other"),
     (lambda: train.whole_net(with_loop(Projection("hidden", "hidden", (Dense(np.ones((12, 12))),), delay=3))),
-     r"population 'hidden' of shape \(12,\) hears itself by Dense\(12, 12\) after 3 steps: whole_net takes loops by Dense"),
+     r"population 'hidden' of shape \(12,\) hears itself by Dense\(12, 12\) after 3 steps: whole_net takes one loop, by"),
     (lambda: train.whole_net(with_loop(Projection("conv", "conv", (Dense(np.ones((80, 80))),), delay=1))),
      r"population 'conv' of shape \(4, 5, 4\) hears itself by Dense\(80, 80\) after 1 steps"),
+    (lambda: train.whole_net(with_loop(Projection("hidden", "conv", (Dense(np.ones((80, 12))),), delay=2))),
+     "populations conv, hidden lie in a loop, or behind one: whole_net takes loops of a population with itself alone"),
+    (lambda: train.whole_net(replace(chain()[0], output="hidden")), "population 'out' hears the output 'hidden': whole_net"),
+    (lambda: train.whole_net(with_loop(Projection("in", "conv", (Dense(np.ones((80, 144))),)))),
+     r"population 'conv' of shape \(4, 5, 4\) hears 'in' by Dense\(80, 144\): whole_net takes convolutions there"),
+    (lambda: train.whole_net(Network(chain()[0].populations, chain()[0].projections[1:])), "population 'conv' hears no other"),
     (lambda: train.whole_net(folded_net(IF(reset="hard"))[0]), "population 'h' starts at v other than 0, as thresholds"),
     (lambda: nn.Whole("binary", 8, 1.0, 0), "weights must be one of 'integer', 'fixed', 'power', 'ternary', got 'binary'"),
     (lambda: nn.Whole("integer", 1, 1.0, 0), r"bits must be a whole number in 2 \.\. 8, got 1"),

@@ -10,6 +10,7 @@ from snnsim.nn.delays import Delay, DelayLinear
 from snnsim.nn.eager import eager
 from snnsim.nn.elm import ELM, branch_windows
 from snnsim.nn.biper import BiPer, biper
+from snnsim.nn.graph import Graph
 from snnsim.nn.hoyer import HoyerSpike, collected, hoyer_loss
 from snnsim.nn.layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, SumPool2d
 from snnsim.nn.membranes import membranes
@@ -27,9 +28,9 @@ from snnsim.nn.whole import Hop, Whole, WholeNeuron, WholeRecurrent
 from snnsim.nn.surrogate import SURROGATES, Surrogate, estimating_error, gradient_stability, reste, reste_exponent
 
 __all__ = ["ELM", "MPBN", "POOL", "QCFS", "RMP", "SURROGATES", "Astrocytes", "AvgPool2d", "BNTT1d", "BNTT2d", "BatchNorm1d",
-           "BatchNorm2d", "BiPer", "Conv2d", "Counts", "Delay", "DelayLinear", "Dropout", "Flatten", "Hop", "HoyerSpike",
-           "Linear", "MaxPool2d", "Neuron", "Penalty", "PulsedLinear", "PulsedNeuron", "Readout", "Recurrent", "Sequential",
-           "Stateful", "SumPool2d", "Surrogate", "TEBN1d", "TEBN2d", "TdBN1d", "TdBN2d", "Whole", "WholeNeuron",
+           "BatchNorm2d", "BiPer", "Conv2d", "Counts", "Delay", "DelayLinear", "Dropout", "Flatten", "Graph", "Hop",
+           "HoyerSpike", "Linear", "MaxPool2d", "Neuron", "Penalty", "PulsedLinear", "PulsedNeuron", "Readout", "Recurrent",
+           "Sequential", "Stateful", "SumPool2d", "Surrogate", "TEBN1d", "TEBN2d", "TdBN1d", "TdBN2d", "Whole", "WholeNeuron",
            "WholeRecurrent", "biper", "branch_windows", "checkpointed", "collected", "eager", "estimating_error",
            "from_snntorch", "from_spikingjelly", "gradient_stability", "hoyer_loss", "membranes", "penalties", "pulse_cost",
            "reste", "reste_exponent", "set_dt", "set_penalty", "territories", "to_spiking", "truncated"]

@@ -17,11 +17,11 @@ def penalised(net: torch.nn.Module) -> bool:
     return any(isinstance(m, Neuron) and m.penalty is not None for m in net.modules())
 
 
-def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe: TrainRecipe,
+def backpropagate(net: torch.nn.Module, batch: Any, target: torch.Tensor, recipe: TrainRecipe,
                   weight: float = 1.0, penalty: float | None = None) -> tuple[float, torch.Tensor, float]:
     """Add the gradients of weight times the mean cross-entropy to the parameters' `.grad`; of that plus the Hoyer losses of
     layers that have one, the pulse cost of pulsed ones, and `penalty` times the total of the layers' penalties, where it is a
-    number.
+    number. target: labels [B], or the probability of each class [B, classes].
 
     Returns the mean cross-entropy, the mean of the net's output over the steps, [B, classes], and the penalties' total, 0
     where they are not asked for.
@@ -30,7 +30,7 @@ def backpropagate(net: torch.nn.Module, batch: Any, label: torch.Tensor, recipe:
 
     def loss(out: torch.Tensor) -> torch.Tensor:
         scores.append(torch.as_tensor(out).flatten(2).mean(0))
-        return cross_entropy(scores[0], label, label_smoothing=recipe.label_smoothing)
+        return cross_entropy(scores[0], target, label_smoothing=recipe.label_smoothing)
 
     with nullcontext() if penalty is None else penalties() as found:
         if recipe.truncate_steps:

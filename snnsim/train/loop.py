@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from snnsim.datasets import Augment, EventDataset
-from snnsim.network import TimeBase
+from snnsim.network import Network, TimeBase
 from snnsim.nn import Neuron, set_dt
 from snnsim.nn.processes import Part, computing, place
 from snnsim.progress import Bar, bar
@@ -31,12 +31,14 @@ from snnsim.train.gradients import backpropagate, penalised
 from snnsim.train.history import Epoch, History
 from snnsim.train.recipe import TrainRecipe
 from snnsim.train.schedule import strength
+from snnsim.train.teacher import Teacher
 
 
 def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | None = None, clip: bool = False,
         validation: EventDataset | None = None, augment: Augment | None = None,
         checkpoint: str | os.PathLike[str] | None = None, checkpoint_seconds: float = 30.0,
-        checkpoint_of: Mapping[str, Any] | None = None, progress: bool | None = None, **options: Any) -> History:
+        checkpoint_of: Mapping[str, Any] | None = None, teacher: Network | None = None, progress: bool | None = None,
+        **options: Any) -> History:
     """Train the net on the recordings; afterwards it holds the chosen weights and is in evaluation mode.
 
     dt: ms a step; steps: None for as many as the longest recording needs; clip: several events of a pixel in a step
@@ -44,8 +46,9 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     a few recordings; without it the last epoch is kept. augment: applied to the training events, seeded. checkpoint: a
     file that is written at least every checkpoint_seconds and after each epoch; when it exists the run continues from
     it, and the weights come out bit for bit as if it had never stopped. checkpoint_of: what else it belongs to, such as how the
-    net was built and from what data, by name, as JSON can hold it: one that belongs to something else is refused. options:
-    the fields of `TrainRecipe` (epochs, batch_size, learning_rate, ...).
+    net was built and from what data, by name, as JSON can hold it: one that belongs to something else is refused. teacher: a
+    trained network whose probabilities of the classes are learned in place of the labels, see `Teacher`. options: the fields
+    of `TrainRecipe` (epochs, batch_size, learning_rate, ...).
 
     Where torch.distributed is initialised, all processes must call it with the same arguments: each computes its part of
     every batch, and all come to the same weights, those of one process but for rounding. The first writes the checkpoint.
@@ -61,7 +64,7 @@ def fit(net: torch.nn.Module, train: EventDataset, *, dt: float, steps: int | No
     processes.agree("their options or data: start all with the same", recipe, time, train.labels.tobytes())
     processes.share_weights(net)
     needed = memory.check(net, train, time, recipe, place()[1], processes.beside())
-    run = Run(net, recipe, time, checkpoint, checkpoint_of)
+    run = Run(net, recipe, time, checkpoint, checkpoint_of, None if teacher is None else Teacher(teacher, train))
     processes.agree("the checkpoint that they read: put it where all can read it", run.epoch, run.batch, run.step)
     with bar(recipe.epochs * run.batches(train), "training", progress if processes.first() else False) as line:
         line.advance(run.position(train))
@@ -131,9 +134,11 @@ class Run:
     """The state of a training run: what a checkpoint holds."""
 
     def __init__(self, net: torch.nn.Module, recipe: TrainRecipe, time: TimeBase,
-                 checkpoint: str | os.PathLike[str] | None, of: Mapping[str, Any] | None = None) -> None:
+                 checkpoint: str | os.PathLike[str] | None, of: Mapping[str, Any] | None = None,
+                 teacher: Teacher | None = None) -> None:
         self.net, self.recipe, self.time, self.path = net, recipe, time, checkpoint
-        self.of = json.loads(json.dumps(of or {}))
+        self.teacher = teacher
+        self.of = json.loads(json.dumps({**(of or {}), **({"teacher": teacher.digest} if teacher else {})}))
         self.optimizer = torch.optim.AdamW(parameter_groups(net, recipe.weight_decay), lr=recipe.learning_rate)
         self.average = {k: v.clone() for k, v in net.state_dict().items()} if recipe.average else {}
         self.kept = {k: v.clone() for k, v in net.state_dict().items()}
@@ -194,7 +199,8 @@ class Run:
             group["lr"] = self.rate(total) * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
         k = strength(self.recipe.penalty_schedule, self.recipe.penalty, self.step / total) if self.penalised else None
-        loss, logits, penalty = backpropagate(self.net, batch, label, self.recipe, part.weight, k)
+        target = label if self.teacher is None else self.teacher(batch)
+        loss, logits, penalty = backpropagate(self.net, batch, target, self.recipe, part.weight, k)
         right = int((logits.argmax(1) == label).sum()) if part.weight else 0
         mean, cost, correct = processes.totals(loss * part.weight, penalty * part.weight, right)
         if not math.isfinite(mean + cost):
