@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Bar:
     """One line of progress: `advance` moves it, `say` changes the text beside it."""
 
-    def __init__(self, progress: Progress, total: int, text: str) -> None:
+    def __init__(self, progress: Progress, total: int | None, text: str) -> None:
         self._progress, self._task = progress, progress.add_task(text, total=total)
 
     def advance(self, by: int = 1) -> None:
@@ -24,8 +24,8 @@ class Bar:
 
 
 @contextmanager
-def bar(total: int, text: str, show: bool | None = None) -> Iterator[Bar]:
-    """A bar on stderr; show=None shows it when stderr is a terminal."""
+def bar(total: int | None, text: str, show: bool | None = None) -> Iterator[Bar]:
+    """A bar on stderr; show=None shows it when stderr is a terminal. total: None where nobody knows."""
     show = sys.stderr.isatty() if show is None else show
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not show) as progress:

@@ -23,7 +23,8 @@ from tests.test_plot import recording, small_network
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = [["demo"], ["doctor"], ["train"], ["run"], ["export"], ["verify"], ["map"], ["data", "info"], ["data", "check"],
-            ["data", "convert"], ["data", "digits"], ["data", "pack"], ["data", "slice"], ["data", "view"],
+            ["data", "list"], ["data", "camera"], ["data", "convert"], ["data", "digits"], ["data", "pack"], ["data", "slice"],
+            ["data", "view"],
             ["plot", "events"], ["plot", "network"], ["plot", "raster"], ["plot", "membranes"], ["plot", "training"],
             ["plot", "populations"], ["plot", "statistics"], ["plot", "traces"], ["sfq", "sim"], ["sfq", "margins"],
             ["sfq", "xor"]]
@@ -120,7 +121,8 @@ def test_help_is_quick_and_loads_nothing_heavy():
     ["unknown"], ["run"], ["run", "net.h5"], ["run", "net.h5", "a.bin", "--data", "nmnist"],
     ["run", "net.h5", "a.bin", "--root", "x"],
     ["run", "net.h5", "--data", "nmnist", "--mode", "x"], ["run", "net.h5", "--data", "nmnist", "--limit", "0"],
-    ["export", "a", "b", "--to", "x"], ["export", "a", "b", "--encoding", "x"],
+    ["export", "a", "b", "--to", "x"], ["export", "a", "b", "--encoding", "x"], ["export", "a", "b", "--firing", ">"],
+    ["export", "a", "b", "--pools", "max"], ["export", "a", "b", "--convs", "3d"],
     ["verify", "a", "--against", "b", "--root", "x"],
     ["map", "a", "--bits", "9"], ["map", "a", "--root", "x"],
     ["train", "digits", "--seed", "1", "--seeds", "2"], ["train", "digits", "--epochs", "0"], ["plot", "events", "a.bin"]],
@@ -249,9 +251,9 @@ def test_data_info_of_a_file_and_of_a_folder(folder):
 def test_data_of_any_format(folder, tmp_path):
     source, raw = folder / "data" / "Test" / "3" / "0.bin", tmp_path / "a.raw"
     said = snnsim("data", "convert", source, raw, "--to", "evt3", "--sensor", "40x36")
-    assert "600 events, 36 x 40 pixels, 2 polarities" in said
+    assert "600 events, 40 x 36 pixels, 2 polarities" in said
     found = json.loads(snnsim("data", "info", raw, "--json"))
-    assert found["format"] == "Prophesee EVT3" and found["events"] == 600 and found["sensor"].startswith("36 x 40")
+    assert found["format"] == "Prophesee EVT3" and found["events"] == 600 and found["sensor"].startswith("40 x 36")
     head = json.loads(snnsim("data", "info", raw, "--head", "--json"))
     assert head["events"] == "not said" and head["bytes"] == raw.stat().st_size and head["geometry"] == "40x36"
     assert "1 files, 600 events; none faulty" in snnsim("data", "check", raw)

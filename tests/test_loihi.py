@@ -87,6 +87,55 @@ def test_lava_dls_file_holds_everything_of_a_chain(tmp_path: Path, seed: int) ->
     np.testing.assert_array_equal(integer.run(plain, counts, record=[plain.output]).v[plain.output], ours.v["out"])
 
 
+def test_a_convolution_holds_the_least_weight(tmp_path: Path) -> None:
+    """-256, which both signs have and no weight of one sign; half of 74 is odd, and no mantissa."""
+    weight = np.array([[[[-256.0, 74.0], [128.0, -32.0]]]])
+    populations = (IntegerPopulation("in", (1, 5, 4), None), IntegerPopulation("out", (1, 4, 3), "hard", 0, 0, 100))
+    net = IntegerNetwork(populations, (IntegerProjection("in", "out", Conv2d(weight, 1, 0), 0, 8, "mixed"),), latency=1,
+                         readout="count")
+    netx.write(net, tmp_path / "a.net")
+    again = netx.read(tmp_path / "a.net")
+    assert again.projections[0].exponent == 0 and again.projections[0].bits == 8
+    np.testing.assert_array_equal(again.projections[0].map.arrays()["weight"], weight)
+    with h5py.File(tmp_path / "a.net", "r+") as f:
+        del f["snnsim"]
+    plain = netx.read(tmp_path / "a.net").projections[0]
+    np.testing.assert_array_equal(plain.map.arrays()["weight"] * 2.0**plain.exponent, weight)
+
+
+def test_a_file_that_was_changed_is_refused(tmp_path: Path) -> None:
+    netx.write(chain(), tmp_path / "a.net")
+    written = (tmp_path / "a.net").read_bytes()
+    with h5py.File(tmp_path / "a.net") as f:
+        names: list[str] = []
+        f["layer"].visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    assert {"1/weight", "1/neuron/vThMant", "1/neuron/iDecay", "0/shape"} <= set(names)
+    for name in (*names, "1/bias", None):
+        (tmp_path / "a.net").write_bytes(written)
+        with h5py.File(tmp_path / "a.net", "r+") as f:
+            if name is None:  # as written before there was a checksum
+                told = {**json.loads(f["snnsim"][()]), "schema": 1}
+                del f["snnsim"], told["sha256"]
+                f["snnsim"] = json.dumps(told)
+            elif name not in f["layer"]:
+                f[f"layer/{name}"] = np.ones(3, np.int32)
+            elif f["layer"][name].dtype.kind in "SO":
+                f["layer"][name][...] = b"LOIHI"
+            else:
+                f["layer"][name][...] = f["layer"][name][()] + 2
+        if name is None:
+            assert [p.name for p in netx.read(tmp_path / "a.net").populations] == ["in", "h"]
+            continue
+        with pytest.raises(ValueError, match=r"a\.net.*"):
+            netx.read(tmp_path / "a.net")
+        if name in ("1/weight", "1/neuron/vThMant", "1/bias"):
+            with pytest.raises(ValueError, match=r"a\.net: its layers are not what was exported: the file was changed after"):
+                netx.read(tmp_path / "a.net")
+            with h5py.File(tmp_path / "a.net", "r+") as f:
+                del f["snnsim"]
+            assert [p.name for p in netx.read(tmp_path / "a.net").populations] == ["input", "layer1"]
+
+
 def test_a_pool_is_a_convolution_of_each_channel(tmp_path: Path) -> None:
     net, _ = drawn(2, plain=True)
     netx.write(net, tmp_path / "a.net")
@@ -220,7 +269,7 @@ def test_files_of_lava_dl_are_read_as_it_runs_them(tmp_path: Path) -> None:
     ({"layer__0__bias": np.arange(4)}, r"layer 0: bias has shape \(4,\), which does not fit its neurons \(3, 4, 5\)"),
     ({"layer__0__bias": np.full(3, 5000)}, "layer 0: bias of population 'layer0' must be whole numbers"),
     ({"layer__4__type": np.array([b"flatten"], "S10")}, r"its layers must be named 0 \.\. 3"),
-    ({"snnsim": "{}"}, "damaged: 'schema'"), ({"snnsim": "["}, "Expecting value")])
+    ({"snnsim": "{}"}, r"is damaged: KeyError\('schema'\)"), ({"snnsim": "["}, "Expecting value")])
 def test_damaged_files_of_lava_dl_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=rf"a\.net.*{said}"):
         netx.read(theirs(tmp_path / "a.net", **changes), input_shape=(2, 7, 6))
@@ -310,14 +359,30 @@ def test_descriptions_and_their_arrays_belong_together(tmp_path: Path) -> None:
         process.read(tmp_path / "a.json")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         process.read(tmp_path / "c.json")
-    text = (tmp_path / "b.json").read_text().replace('"schema": 1', '"schema": 2')
-    (tmp_path / "b.json").write_text(text)
-    with pytest.raises(ValueError, match="schema must be 1, got 2"):
-        process.read(tmp_path / "b.json")
     with pytest.raises(ValueError, match="path must not end in .h5"):
         process.write(drawn(0)[0], tmp_path / "b.h5")
     with pytest.raises(ValueError, match="the report of the network must hold finite numbers"):
         process.write(replace(drawn(0)[0], report={"h": {"error": float("nan")}}), tmp_path / "c.json")
+
+
+def test_descriptions_of_schema_1_start_at_0(tmp_path: Path) -> None:
+    nets = chain(), chain(p=P("h", (3,), vth=5, start=[4, -2, 0]))
+    for schema, starts, net in ((1, False, nets[0]), (1, True, nets[1]), (2, True, nets[1])):
+        process.write(net, tmp_path / "a.json")
+        d = json.loads((tmp_path / "a.json").read_text())
+        assert d["schema"] == 2
+        d["schema"] = schema
+        for p in d["populations"] if not starts else ():
+            del p["start"]
+        (tmp_path / "a.json").write_text(json.dumps(d))
+        same(process.read(tmp_path / "a.json"), net)
+    del d["populations"][1]["start"]
+    (tmp_path / "a.json").write_text(json.dumps(d))
+    with pytest.raises(ValueError, match=r"a.json is damaged: it does not fit the schema: KeyError\('start'\)"):
+        process.read(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(json.dumps({**d, "schema": 3, "version": "9.9.9"}))
+    with pytest.raises(ValueError, match=r"schema must be 1 or 2, got 3: read it with the snnsim that wrote it, '9.9.9', or"):
+        process.read(tmp_path / "a.json")
 
 
 def test_a_failed_write_leaves_what_stood_there(tmp_path: Path) -> None:

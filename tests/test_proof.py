@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ from typer.testing import CliRunner
 from benchmarks.common import peer_python
 from snnsim import engine
 from snnsim.cli.app import app
-from snnsim.hardware import integer
+from snnsim.hardware import integer, nir
 from snnsim.hardware.loihi import process
 from snnsim.interop import prove
-from snnsim.maps import Dense
+from snnsim.maps import Conv2d, Dense
 from snnsim.network import Network, Population, Projection, TimeBase
 from snnsim.network_file import save_network
 from snnsim.neurons import LIF
 from snnsim.report.proof import write_proof
+from tests.test_nir_forms import FORMS, net
 
 Array = np.ndarray[Any, Any]
 
@@ -47,6 +49,7 @@ def snnsim(*arguments: Any, code: int = 0) -> str:
 def test_what_is_exported_is_verified(folder: Path, to: str, name: str) -> None:
     said = snnsim("export", folder / "net.h5", folder / name, "--to", to)
     assert to == "nir" or ("error of weights" in said and "in->hidden" in said)
+    assert said.splitlines()[-1] == f"next: snnsim verify {folder / name} --against {folder / 'net.h5'}"
     page = folder / f"{to}.html"
     found = json.loads(snnsim("verify", folder / name, "--against", folder / "net.h5", "--no-tools", "--json", "--html", page))
     assert found["exact"] and found["samples"] == 20 and found["before"] is None
@@ -122,13 +125,66 @@ def test_what_differs_is_said(folder: Path) -> None:
 @pytest.mark.skipif(peer_python("lava") is None, reason="Lava is not installed: make peers-lava")
 def test_every_tool_that_is_installed_runs_it(folder: Path) -> None:
     lava = peer_python("lava")
-    for to, name in (("nir", "all.nir"), ("netx", "all.net"), ("loihi", "all.json")):
+    for to, name in (("nir", "all.nir"), ("netx", "all.net"), ("loihi", "all.json"), ("lava", "all.py")):
         snnsim("export", folder / "net.h5", folder / name, "--to", to)
         found = json.loads(snnsim("verify", folder / name, "--against", folder / "net.h5", "--lava", lava, "--json"))
         ran = {r["tool"]: r["why"] for r in found["runs"] if r["report"] is None}
         assert found["exact"] and not ran, ran
         tools = ["snnsim", "snntorch", "spikingjelly", "norse"] if to == "nir" else ["lava"]
         assert [r["tool"] for r in found["runs"]] == tools
+    text = (folder / "all.py").read_text()  # the script itself is what is run: another threshold in it is found
+    (folder / "all.py").write_text(text.replace("for k in (\"du\", \"dv\", \"vth\")}", "for k in (\"du\", \"dv\", \"vth\")}\n"
+                                                "    given[\"vth\"] = given[\"vth\"] + 9"))
+    said = snnsim("verify", folder / "all.py", "--against", folder / "net.h5", "--lava", lava, code=1)
+    assert "NOT equal" in said and "the first difference: sample" in said
+    (folder / "all.py").write_text("def")
+    said = snnsim("verify", folder / "all.py", "--against", folder / "net.h5", "--lava", lava, code=1)
+    assert "lava: FAILED; Lava cannot run all.py: SyntaxError" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell stands for Lava's Python")
+def test_an_artefact_on_which_lava_fails_is_not_verified(folder: Path, tmp_path: Path) -> None:
+    wrapper = tmp_path / "python"
+    wrapper.write_text("#!/bin/sh\necho 'ValueError: on purpose' >&2; exit 1\n")
+    wrapper.chmod(0o755)
+    snnsim("export", folder / "net.h5", tmp_path / "net.py")
+    given = ("verify", tmp_path / "net.py", "--against", folder / "net.h5", "--lava", wrapper)
+    said = snnsim(*given, "--html", tmp_path / "net.html", code=1)
+    assert "lava: FAILED; Lava cannot run net.py: ValueError: on purpose" in said
+    assert "NOT verified: lava could not run it" in said and "exact" not in said
+    assert "Failed: Lava cannot run net.py" in (tmp_path / "net.html").read_text(encoding="utf-8")
+    found = json.loads(snnsim(*given, "--json", code=1))
+    assert not found["exact"] and found["runs"][0]["failed"]
+    (tmp_path / "net.py").unlink()
+    assert "there is no file" in snnsim(*given, "--no-tools", code=1)
+
+
+@pytest.mark.parametrize(("form", "option"), [("average", "--pools"), ("1d", "--convs")])
+def test_forms_of_nir_are_chosen_on_the_command_line(tmp_path: Path, form: str, option: str) -> None:
+    save_network(net(form), tmp_path / "net.h5")
+    for i, more in enumerate(((), ("--firing", "at", "--encoding", "tau_over_dt"))):
+        file, other = tmp_path / f"{i}.nir", tmp_path / f"{i}.other.nir"
+        snnsim("export", tmp_path / "net.h5", file, option, form, *more)
+        nir.export(net(form), other, encoding=("unit_r", "tau_over_dt")[i], firing=(">", ">=")[i], **FORMS[form])
+        assert file.read_bytes() == other.read_bytes()
+    assert "exact: every spike is equal in snnsim" in snnsim("verify", file, "--against", tmp_path / "net.h5", "--no-tools")
+    said = snnsim("export", tmp_path / "net.h5", tmp_path / "x.nir", option, form, "--encoding", "sinabs", code=1)
+    assert f"{option} must be {'sum' if form == 'average' else '2d'} for --encoding sinabs, as Sinabs" in said
+    assert said.strip().endswith(f"got {form}") and not (tmp_path / "x.nir").exists()
+
+
+def test_what_nir_options_refuse_is_said_as_they_are_called(folder: Path, tmp_path: Path) -> None:
+    said = snnsim("export", folder / "net.h5", tmp_path / "x.nir", "--encoding", "sinabs", "--firing", "above", code=1)
+    assert "--firing must be at for --encoding sinabs, which fires at its threshold and subtracts it, got above" in said
+    wide = Population.of("out", (1, 1, 5), LIF(reset="hard"), 1.0, np.float32)
+    conv = Projection("in", "out", (Conv2d(np.ones((1, 2, 4, 4), "f")),))
+    save_network(Network((Population("in", (2, 4, 8)), wide), (conv,)), tmp_path / "net.h5")
+    said = snnsim("export", tmp_path / "net.h5", tmp_path / "x.nir", "--convs", "1d", code=1)
+    assert "NIR cannot reshape: export with --convs 2d" in said and "=" not in said
+    assert "net.h5 is the network itself" in snnsim("export", tmp_path / "net.h5", tmp_path / "net.h5", code=2)
+    for given in (("--pools", "sum"), ("--convs", "2d"), ("--firing", "at")):
+        said = " ".join(snnsim("export", folder / "net.h5", tmp_path / "x.net", *given, code=2).replace("│", "").split())
+        assert f"{given[0]} belongs to NIR, and x.net is in whole numbers" in said
 
 
 def test_what_a_file_has_lost_is_not_asked_of_other_tools(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,6 +40,24 @@ class Encoding(StrEnum):
     sinabs = "sinabs"
 
 
+class Firing(StrEnum):
+    above = "above"
+    at = "at"
+
+
+class Pools(StrEnum):
+    sum = "sum"
+    average = "average"
+
+
+class Convs(StrEnum):
+    two = "2d"
+    one = "1d"
+
+
+FIRINGS = {Firing.above: ">", Firing.at: ">="}
+
+
 def export(
     network: Annotated[Path, typer.Argument(help="A network file (.h5).")],
     out: Annotated[Path, typer.Argument(help="The file to write: net.nir, net.net, net.json or net.py.")],
@@ -46,22 +65,39 @@ def export(
         "nir; netx: lava-dl's .net file; loihi: a description of processes (JSON and HDF5); lava: a script that runs them in "
         "Lava; sfq: Verilog of superconducting pulse logic (net.json, net.v, net_tb.v, cells.v). By default what the name "
         "ends in: .net, .json (loihi), .py, else nir."))] = None,
-    encoding: Annotated[Encoding | None, typer.Option("--encoding", help="How NIR holds a decay, by default unit_r.")] = None,
-    allow_lossy: Annotated[bool, typer.Option("--allow-lossy", help="Write NIR although something is lost.")] = False,
-    bits: Annotated[int | None, typer.Option("--bits", min=2, max=8, help="Bits of a weight in whole numbers (not NIR), by "
-                                                                          "default 8.")] = None,
-    data: Annotated[str | None, typer.Option("--data", help="Fit scales and thresholds to training samples of this set "
-                                                            "(not NIR).")] = None,
+    encoding: Annotated[Encoding | None, typer.Option("--encoding", rich_help_panel="NIR", help=(
+        "How a decay is held. unit_r, the default: in the weights, for snnTorch, SpikingJelly and Norse; tau_over_dt: beside "
+        "weights as they are, for snnTorch and SpikingJelly; sinabs: soft resets, for Sinabs alone."))] = None,
+    firing: Annotated[Firing | None, typer.Option("--firing", rich_help_panel="NIR", help=(
+        "How the reader compares v with its threshold. above, the default but for sinabs: v > threshold, which is written one "
+        "float32 step lower, so that readers of both kinds agree with us; at: v >= threshold, written as it is."))] = None,
+    pools: Annotated[Pools | None, typer.Option("--pools", rich_help_panel="NIR", help=(
+        "sum, the default: SumPool2d, which all four tools read; average: AvgPool2d, its area in the weights of its chain, for "
+        "snnTorch and SpikingJelly."))] = None,
+    convs: Annotated[Convs | None, typer.Option("--convs", rich_help_panel="NIR", help=(
+        "2d, the default: Conv2d; 1d: convolutions and populations of height 1 as Conv1d and (channels, length), for snnTorch "
+        "and SpikingJelly."))] = None,
+    allow_lossy: Annotated[bool, typer.Option("--allow-lossy", rich_help_panel="NIR", help=(
+        "Write what NIR has no word for otherwise, and record it in the file: a soft reset as a hard one, a modulation not at "
+        "all. With --to sfq --level junctions: somas that do not decide as the network does."))] = False,
+    bits: Annotated[int | None, typer.Option("--bits", min=2, max=8, rich_help_panel="Whole numbers", help=(
+        "Bits of a weight, by default 8."))] = None,
+    data: Annotated[str | None, typer.Option("--data", help=(
+        "Training samples of this set: digits-events, nmnist or spoken-digits. Whole numbers: scales and thresholds are fitted "
+        "to them. SFQ: what the testbench sends."))] = None,
     root: Root = None,
     option: Options = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="So many training samples; the classes take turns.")] = 48,
-    level: Annotated[Level | None, typer.Option("--level", help="sfq: of cells, the default, or of junctions.")] = None,
-    form: Annotated[Form | None, typer.Option("--form", help="sfq: a table a layer, or cell by cell; by default the latter "
-                                                            "where it is small enough.")] = None,
-    burst: Annotated[int | None, typer.Option("--burst", min=1, max=255, help="sfq: most pulses of an input in a step, by "
-                                                                              "default 1.")] = None,
-    cells: Annotated[Path | None, typer.Option("--cells", help="sfq: a folder of your own cells.")] = None,
-    process: Annotated[Path | None, typer.Option("--process", help="sfq: a process of your own (TOML).")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help=(
+        "So many training samples of --data; the classes take turns."))] = 48,
+    level: Annotated[Level | None, typer.Option("--level", rich_help_panel="SFQ", help=(
+        "Of cells, the default, or of junctions."))] = None,
+    form: Annotated[Form | None, typer.Option("--form", rich_help_panel="SFQ", help=(
+        "A table a layer, or cell by cell; by default the latter where it is small enough."))] = None,
+    burst: Annotated[int | None, typer.Option("--burst", min=1, max=255, rich_help_panel="SFQ", help=(
+        "Most pulses of an input in a step, by default 1."))] = None,
+    cells: Annotated[Path | None, typer.Option("--cells", rich_help_panel="SFQ", help="A folder of your own cells.")] = None,
+    process: Annotated[Path | None, typer.Option("--process", rich_help_panel="SFQ", help=(
+        "A process of your own (TOML)."))] = None,
 ) -> None:
     """Write a network for other tools and for hardware, and say what their format cannot hold.
 
@@ -75,12 +111,16 @@ def export(
     from snnsim.network_file import load_network
 
     to = to or ENDINGS.get(out.suffix, Format.nir)
-    _checked(to, out, {"--encoding": encoding, "--allow-lossy": (allow_lossy and level is not Level.junctions) or None},
+    if out.resolve() == network.resolve():
+        raise typer.BadParameter(f"{out.name} is the network itself: give the export another name")
+    _checked(to, out, {"--encoding": encoding, "--firing": firing, "--pools": pools, "--convs": convs,
+                       "--allow-lossy": (allow_lossy and level is not Level.junctions) or None},
              {"--bits": bits}, {"--level": level, "--form": form, "--burst": burst, "--cells": cells, "--process": process},
              {"--data": data, "--root": root, "--option": option or None})
     net = load_network(network)
     if to is Format.nir:
-        _nir(net, out, encoding or Encoding.unit_r, allow_lossy)
+        _nir(net, out, {"encoding": (encoding or Encoding.unit_r).value, "firing": FIRINGS[firing] if firing else None,
+                        "pools": (pools or Pools.sum).value, "convs": (convs or Convs.two).value, "allow_lossy": allow_lossy})
     elif to is Format.sfq:
         counts = None if data is None else _pulses(net, data, root, option, limit)
         if level is Level.junctions:
@@ -89,6 +129,9 @@ def export(
             _sfq(net, out, form, burst or 1, cells, process, counts)
     else:
         _whole(net, out, to, bits or 8, data, root, option, limit)
+    samples = () if data is None else (f" --data {data}", *([] if root is None else [f" --root {root}"]),
+                                       *(f" --option {o}" for o in option or ()))
+    say(f"next: snnsim verify {out} --against {network}" + "".join(samples), "dim")
 
 
 def _checked(to: Format, out: Path, of_nir: dict[str, Any], of_whole: dict[str, Any], of_sfq: dict[str, Any],
@@ -117,8 +160,16 @@ def _pulses(net: Any, data: str, root: Path | None, option: list[str] | None, li
     """Training samples as counts: what the testbench sends."""
     from snnsim.interop.proof import counts_of
 
+    return counts_of(net, _samples(net, data, root, option, limit))
+
+
+def _samples(net: Any, data: str, root: Path | None, option: list[str] | None, limit: int) -> list[Any]:
+    """Events of training samples."""
+    from snnsim.report.simulation import require_sensor
+
     train, _ = load(data, root, "--root", parsed(option))
-    return counts_of(net, [train[i].events for i in spread(train.labels, limit)])
+    require_sensor(net, train)
+    return [train[i].events for i in spread(train.labels, limit)]
 
 
 def _sfq(net: Any, out: Path, form: Form | None, burst: int, cells: Path | None, process: Path | None,
@@ -150,14 +201,23 @@ def _junctions(net: Any, out: Path, of_cells: dict[str, Any], cells: Path | None
     say(str(fitted))
 
 
-def _nir(net: Any, out: Path, encoding: Encoding, allow_lossy: bool) -> None:
+def _nir(net: Any, out: Path, options: dict[str, Any]) -> None:
     from snnsim.hardware import nir
 
     try:
-        report = nir.export(net, out, encoding=encoding.value, allow_lossy=allow_lossy)
+        report = nir.export(net, out, **options)
     except ValueError as e:
-        raise ValueError(str(e).replace("allow_lossy=True", "--allow-lossy").replace("encoding='", "--encoding '")) from None
+        raise ValueError(_on_command_line(str(e))) from None
     say(str(report))
+
+
+def _on_command_line(sentence: str) -> str:
+    """A sentence about `nir.export` with its arguments as they are called here."""
+    said = sentence.replace("allow_lossy=True", "--allow-lossy")
+    for firing, sign in FIRINGS.items():
+        said = said.replace(f"'{sign}'", f"'{firing.value}'")
+    said = re.sub(r"\b(encoding|pools|convs)='(\w+)'", r"--\1 \2", said)
+    return re.sub(r"^(firing|pools|convs) must be '(\w+)' (.*), got '(\w+)'$", r"--\1 must be \2 \3, got \4", said)
 
 
 def _whole(net: Any, out: Path, to: Format, bits: int, data: str | None, root: Path | None, option: list[str] | None,
@@ -169,9 +229,7 @@ def _whole(net: Any, out: Path, to: Format, bits: int, data: str | None, root: P
     if data is None:
         model = integer.quantize(net, target, bits=bits)
     else:
-        train, _ = load(data, root, "--root", parsed(option))
-        samples = [train[i].events for i in spread(train.labels, limit)]
-        model = integer.calibrate(net, samples, target, bits=bits)
+        model = integer.calibrate(net, _samples(net, data, root, option, limit), target, bits=bits)
     try:
         {Format.netx: netx.write, Format.loihi: process.write, Format.lava: script.write}[to](model, out)
     except ValueError as e:

@@ -11,6 +11,7 @@ from snnsim.cli.output import dump, say, table
 from snnsim.cli.samples import Data, Options, Root, of_set
 
 RANDOM_SAMPLES, RANDOM_STEPS, RANDOM_SHARE = 20, 50, 0.02
+LEAST_EVENTS, MOST_SHARE = 4, 0.5  # events a step; a small input has no more than one at each of its places in two
 
 
 def verify(
@@ -27,7 +28,7 @@ def verify(
     html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")] = None,
 ) -> None:
     """Run an artefact beside its network, here and in the tools that read it, and compare every spike. Exit code 1 when one
-    differs.
+    differs, or when Lava fails on it.
 
     Without --data the input is random events (seeded), so that any network can be checked. What is in whole numbers differs
     from its network by what quantising costs: that is said, and is no error; it must spike in Lava as it does here.
@@ -39,9 +40,12 @@ def verify(
     from snnsim.interop import prove
     from snnsim.interop.lava_tools import interpreter
     from snnsim.network_file import load_network
+    from snnsim.report.simulation import require_sensor
 
     net = load_network(against)
     samples = _random(net) if data is None else of_set(data, root, limit, option)
+    if data is not None:
+        require_sensor(net, samples)
     labels = None if data is None else [s.label for s in samples]
     proof = prove(artefact, net, samples, labels, tools=tools, lava=lava or interpreter())
     if html is not None:
@@ -56,11 +60,12 @@ def verify(
 
 
 def _random(net: Any) -> Any:
-    """Counts [T, B, *input] of events that are as rare as a camera's, the same in every call."""
+    """Counts [T, B, *input] of events that are as rare as a camera's, but for small inputs; the same in every call."""
     import numpy as np
 
     steps = net.time.steps or RANDOM_STEPS
-    return (np.random.default_rng(0).random((steps, RANDOM_SAMPLES, *net.input.shape)) < RANDOM_SHARE).astype(net.dtype)
+    share = max(RANDOM_SHARE, min(MOST_SHARE, LEAST_EVENTS / net.input.size))
+    return (np.random.default_rng(0).random((steps, RANDOM_SAMPLES, *net.input.shape)) < share).astype(net.dtype)
 
 
 def _print(proof: Any, inputs: str) -> None:
@@ -70,7 +75,7 @@ def _print(proof: Any, inputs: str) -> None:
     for run in proof.runs:
         if run.report is None:
             hint = "; then name its Python with --lava" if run.tool == "lava" and run.why.startswith("not installed") else ""
-            say(f"{run.tool}: not run; {run.why}{hint}", "yellow")
+            say(f"{run.tool}: {'FAILED' if run.failed else 'not run'}; {run.why}{hint}", "red" if run.failed else "yellow")
             continue
         _layers(run.report.layers, f"{title}, run in {run.tool}",
                 "in our executor" if proof.quantised is not None else "spikes of the network")
@@ -80,10 +85,15 @@ def _print(proof: Any, inputs: str) -> None:
     for text in proof.notes:
         say(text, "yellow" if text.startswith("lossy") else "dim")
     ran = [r.tool for r in proof.runs if r.report is not None]
-    if not ran:
+    failed = [r.tool for r in proof.runs if r.failed]
+    if failed:
+        say(f"NOT verified: {', '.join(failed)} could not run it", "red")
+    elif not ran:
         say("nothing ran it but our executor", "yellow")
     else:
-        said = f"exact: every spike is equal in {', '.join(ran)}" if proof.exact else "NOT equal"
+        wrong = [r.report for r in proof.runs if r.report is not None and not r.report.exact]
+        said = (f"exact: every spike is equal in {'; '.join(ran)}" if not wrong else
+                "equal, but with faults" if all(getattr(r, "faults", ()) and r.share == 1 for r in wrong) else "NOT equal")
         say(said, "green" if proof.exact else "red")
 
 
@@ -93,6 +103,8 @@ def _differences(report: Any) -> None:
         if report.divergence is not None:
             say(f"the first difference: {report.divergence}")
         return
+    for text in report.faults:
+        say(text, "red")
     if report.divergences:
         ties = sum(d.tie for d in report.divergences)
         say(f"{len(report.divergences)} samples diverge, {ties} of them at a tie; the first: {report.divergences[0]}")

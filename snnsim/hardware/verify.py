@@ -74,7 +74,7 @@ class MatchReport:
     layers: by population. divergences: the first of each sample whose spikes differ. predictions_equal: of `samples`;
     score_difference: largest absolute difference of the outputs' scores; both None where the artefact was run in a tool
     that gives none. lossy, kept: what the export could not hold, and what it holds as metadata only, as the artefact
-    says. ran_in: what ran the artefact.
+    says. ran_in: what ran the artefact. faults: what it saw that must not be, such as pulses that meet.
     """
 
     artefact: str
@@ -86,11 +86,13 @@ class MatchReport:
     lossy: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     ran_in: str = "snnsim"
+    faults: tuple[str, ...] = ()
 
     @property
     def exact(self) -> bool:
-        """Every spike and every prediction that was compared is equal."""
-        return all(x.missing == x.extra == 0 for x in self.layers) and self.predictions_equal in (None, self.samples)
+        """Every spike and every prediction that was compared is equal, and there was no fault."""
+        return (all(x.missing == x.extra == 0 for x in self.layers) and self.predictions_equal in (None, self.samples)
+                and not self.faults)
 
     @property
     def share(self) -> float:
@@ -103,7 +105,8 @@ class MatchReport:
         """Plain numbers and texts, for JSON."""
         layers = [{**asdict(x), "missing": x.missing, "extra": x.extra, "share": x.share} for x in self.layers]
         return {**asdict(self), "exact": self.exact, "share": self.share, "layers": layers,
-                "divergences": [asdict(x) for x in self.divergences], "lossy": list(self.lossy), "kept": list(self.kept)}
+                "divergences": [asdict(x) for x in self.divergences], "lossy": list(self.lossy), "kept": list(self.kept),
+                "faults": list(self.faults)}
 
     def __str__(self) -> str:
         verdict = "exact" if self.exact else f"{100 * self.share:.4f} % of the spikes equal"
@@ -120,6 +123,7 @@ class MatchReport:
         if self.divergences:
             lines.append(f"  {len(self.divergences)} samples diverge, {ties} of them at a tie; the first: "
                          f"{self.divergences[0]}")
+        lines += [f"  fault: {text}" for text in self.faults]
         lines += [f"  lossy: {text}" for text in self.lossy] + [f"  only for snnsim: {text}" for text in self.kept]
         return "\n".join(lines)
 

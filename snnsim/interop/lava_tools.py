@@ -87,7 +87,8 @@ def interpreter() -> Path | str:
 
 
 def run_lava(jobs: Sequence[Job], *, python: str | os.PathLike[str] = sys.executable, timeout: float = 300.0) -> list[States]:
-    """Run descriptions (`loihi.process`, `loihi.script`) and .net files in Lava, many side by side, in one process.
+    """Run descriptions (`loihi.process`) and .net files in Lava, many side by side, in one process; and scripts
+    (`loihi.script`), each of which is itself what runs its description.
 
     jobs: (path, counts), whole counts [T, *input] or [T, B, *input]. python: where Lava is installed. timeout: s, for all.
     Result: of each job, by population, "spikes", "u" and "v" after each step.
@@ -101,19 +102,27 @@ def run_lava(jobs: Sequence[Job], *, python: str | os.PathLike[str] = sys.execut
         for i, ((path, counts), model) in enumerate(zip(jobs, models, strict=True)):
             given, out = (os.path.join(folder, f"{i}-{n}.npz") for n in ("in", "out"))
             np.savez(given, counts=_counts(counts, model, path))
-            listed.append({"file": os.path.abspath(path), "counts": given, "out": out, "latency": model.latency,
+            listed.append({"file": os.path.abspath(_held_in(path)), "counts": given, "out": out, "latency": model.latency,
                            "longest": max([q.delay + (q.map.longest if isinstance(q.map, Delayed) else 0)
                                            for q in model.projections], default=1)})
-        file = Path(folder) / "jobs.json"
-        file.write_text(json.dumps({"program": str(PROGRAM), "together": TOGETHER, "jobs": listed}), encoding="utf-8")
-        name = os.fspath(python)
-        run_child("Lava", [os.path.abspath(name) if os.path.dirname(name) else name, str(CHILD), str(file)], "this",
-                  INSTALL_LAVA, folder=folder, timeout=timeout)
+        file, name = Path(folder) / "jobs.json", os.fspath(python)
+        programs = [os.path.abspath(path if Path(path).suffix == ".py" else PROGRAM) for path, _ in jobs]
+        for program in dict.fromkeys(programs):
+            its = [job for job, of in zip(listed, programs, strict=True) if of == program]
+            file.write_text(json.dumps({"program": program, "together": TOGETHER, "jobs": its}), encoding="utf-8")
+            run_child("Lava", [os.path.abspath(name) if os.path.dirname(name) else name, str(CHILD), str(file)],
+                      "this" if program == str(PROGRAM) else os.path.basename(program), INSTALL_LAVA, folder=folder,
+                      timeout=timeout)
         return [_states(job["out"], job["file"], model) for job, model in zip(listed, models, strict=True)]
 
 
+def _held_in(path: str | os.PathLike[str]) -> Path:
+    """The file that holds the network: of a script, the description beside it."""
+    return Path(path).with_suffix(".json") if Path(path).suffix == ".py" else Path(path)
+
+
 def _model(path: str | os.PathLike[str]) -> IntegerNetwork:
-    return netx.read(path) if Path(path).suffix == ".net" else process.read(path)
+    return netx.read(path) if Path(path).suffix == ".net" else process.read(_held_in(path))
 
 
 def _counts(counts: ArrayLike, model: IntegerNetwork, path: Any) -> NDArray[np.int64]:

@@ -5,67 +5,28 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snnsim import engine
 from snnsim.engine.inputs import rows_of
-from snnsim.hardware import MatchReport, integer, nir
+from snnsim.hardware import integer, nir
 from snnsim.hardware.loihi import check
-from snnsim.hardware.loihi.check import Quantised
 from snnsim.hardware.sfq.analog.export import is_junctions
 from snnsim.hardware.sfq.export import is_description
 from snnsim.hardware.verify import compared, events_of
 from snnsim.interop.junctions_proof import prove_junctions
-from snnsim.interop.lava_tools import LavaReport, verify_lava
+from snnsim.interop.lava_tools import verify_lava
 from snnsim.interop.nir_tools import READ_BY, beside
+from snnsim.interop.proved import Proof, Report, Run
 from snnsim.interop.sfq_proof import prove_sfq
 from snnsim.network import Network
 
 Array = NDArray[Any]
-Report = MatchReport | LavaReport
 LOIHI = (".net", ".json", ".py")
-
-
-@dataclass(frozen=True)
-class Run:
-    """The artefact in one tool. report: None where it did not run, and `why`."""
-
-    tool: str
-    report: Report | None
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What `prove` found. runs: of which every one that ran must be exact. quantised: for artefacts in whole numbers, which
-    need not be. predictions_equal: of `samples`; before, after: accuracies of the network and of the artefact, or None where
-    no labels are known."""
-
-    artefact: str
-    kind: Literal["nir", "loihi", "sfq"]
-    samples: int
-    runs: tuple[Run, ...]
-    predictions_equal: int
-    before: float | None = None
-    after: float | None = None
-    quantised: Quantised | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def exact(self) -> bool:
-        """Every tool that ran it gave the same spikes."""
-        return all(r.report.exact for r in self.runs if r.report is not None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and texts, for JSON."""
-        runs = [{"tool": r.tool, "why": r.why, "report": None if r.report is None else r.report.to_dict()} for r in self.runs]
-        return {**asdict(self), "exact": self.exact, "runs": runs,
-                "quantised": None if self.quantised is None else self.quantised.to_dict()}
 
 
 def prove(path: str | os.PathLike[str], network: Network, samples: Any, labels: Sequence[int] | None = None, *,
@@ -106,7 +67,7 @@ def _loihi(path: str | os.PathLike[str], network: Network, events: Any, labels: 
     check.same_network(path, model, network)
     counts = counts_of(network, events).astype(np.int64)
     ours, theirs = integer.run(model, counts), engine.run(network, events)
-    runs = [_run("lava", lambda: verify_lava([(path, counts)], python=lava)[0])] if tools else []
+    runs = [_run("lava", lambda: verify_lava([(path, counts)], python=lava)[0], must=True)] if tools else []
     equal = int(np.sum(np.atleast_1d(ours.prediction) == np.atleast_1d(theirs.prediction)))
     whole = [n for n, o in ours.overflows.items() if any(o.values())]
     notes = (*model.notes, *(f"population {n!r}: sums, currents or membranes left their bits" for n in whole))
@@ -114,13 +75,13 @@ def _loihi(path: str | os.PathLike[str], network: Network, events: Any, labels: 
                  _accuracy(ours.prediction, labels), check.quantised(network, theirs, ours), notes)
 
 
-def _run(tool: str, verified: Callable[[], Report]) -> Run:
+def _run(tool: str, verified: Callable[[], Report], must: bool = False) -> Run:
     try:
         return Run(tool, verified())
     except ImportError as e:
         return Run(tool, None, f"not installed: {e}")
     except (RuntimeError, TimeoutError) as e:
-        return Run(tool, None, str(e))
+        return Run(tool, None, str(e), must)
 
 
 def counts_of(network: Network, events: Any) -> Array:

@@ -4,6 +4,7 @@ from snnsim.plot.activity import activity
 from snnsim.plot.confusion import confusion
 from snnsim.plot.decisions import decisions
 from snnsim.plot.events import events
+from snnsim.plot.jitter import jitter
 from snnsim.plot.margins import margins
 from snnsim.plot.match import match
 from snnsim.plot.membranes import membranes
@@ -19,6 +20,6 @@ from snnsim.plot.training import training
 from snnsim.plot.viewing import animate, overview
 from snnsim.plot.waveforms import waveforms
 
-__all__ = ["activity", "animate", "cells", "confusion", "decisions", "elements", "events", "margins", "match", "membranes",
-           "network", "overview", "populations", "raster", "readout", "save", "statistics", "svg", "traces", "training",
-           "waveforms"]
+__all__ = ["activity", "animate", "cells", "confusion", "decisions", "elements", "events", "jitter", "margins", "match",
+           "membranes", "network", "overview", "populations", "raster", "readout", "save", "statistics", "svg", "traces",
+           "training", "waveforms"]

@@ -119,7 +119,8 @@ class IntegerProjection:
         longest = self.map.longest if isinstance(self.map, Delayed) else 0
         if isinstance(self.delay, bool) or self.delay < 1 or self.delay + longest > LONGEST + 1:
             raise ValueError(f"delay of projection {self.name} must be 1 .. {LONGEST + 1} steps in all, got {self.delay}"
-                             + (f" and up to {longest} of its synapses" if longest else ""))
+                             + (f" and up to {longest} of its synapses" if longest else "")
+                             + ": train with shorter delays, or with a longer step")
         weight = self.mantissas
         kept = truncated(weight, self.sign, self.bits)
         if np.any(kept != weight):

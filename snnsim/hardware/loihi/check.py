@@ -77,6 +77,8 @@ def read(path: str | os.PathLike[str]) -> IntegerNetwork:
     """The integer network in a .net file, a description of processes, or beside a script. Errors: those of the readers."""
     if Path(path).suffix == ".net":
         return netx.read(path)
+    if not Path(path).is_file():  # a script, whose description may be there without it
+        raise FileNotFoundError(f"there is no file {os.fspath(path)}")
     return process.read(Path(path).with_suffix(".json"))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from snnsim.files import read_array, reading_hdf5
 from snnsim.hardware.integer.model import IntegerNetwork, IntegerPopulation, IntegerProjection, Sign, truncated
-from snnsim.hardware.loihi.netx_write import BIAS_EXPONENT, LONGEST_DELAY, NEVER, as_lava_dl
+from snnsim.hardware.loihi.netx_write import BIAS_EXPONENT, LONGEST_DELAY, NEVER, SCHEMA, as_lava_dl, checksum
 from snnsim.maps import Conv2d, Delayed, Dense, Map
 from snnsim.network import TimeBase
 
@@ -29,14 +29,14 @@ def read(path: str | os.PathLike[str], *, input_shape: tuple[int, ...] | None = 
     input_shape: (channels, height, width), for a file that begins with a convolution and has no input layer.
     Errors: FileNotFoundError; ValueError that names the file, the layer and the field.
     """
-    with _naming(path), reading_hdf5(path, "a .net file") as file:
+    with reading_hdf5(path, "a .net file") as file, _naming(path):
         layers = file.get("layer")
         if not isinstance(layers, h5py.Group) or not len(layers):
             raise ValueError("it has no group 'layer' with layers")
         if set(layers) != {str(i) for i in range(len(layers))}:
             raise ValueError(f"its layers must be named 0 .. {len(layers) - 1}, got {', '.join(sorted(layers))[:80]}")
         populations, projections = _layers([_Layer(layers, i, path) for i in range(len(layers))], input_shape)
-        return _restored(populations, projections, file.get("snnsim"))
+        return _restored(populations, projections, file.get("snnsim"), layers)
 
 
 @contextmanager
@@ -247,7 +247,7 @@ def _convolution(layer: _Layer, name: str, source: IntegerPopulation) -> tuple[I
         first = o // (outputs // groups) * inputs
         kernel[o, first: first + inputs, ::dilation[0], ::dilation[1]] = weight[o]
     exponent = 0  # lava-dl leaves these weights as they are, and its convolution does not cut them
-    while exponent < 8 and not np.any(kernel % 2) and np.abs(kernel).max() > 254:
+    while exponent < 8 and not np.any(kernel % 2) and not np.array_equal(truncated(kernel, _sign(kernel), 8), kernel):
         kernel, exponent = kernel / 2, exponent + 1
     m = Conv2d(kernel, stride, padding)
     try:
@@ -259,16 +259,21 @@ def _convolution(layer: _Layer, name: str, source: IntegerPopulation) -> tuple[I
     return _population(layer, name, found), [_projection(layer, source.name, name, m, exponent)]
 
 
-def _restored(populations: list[IntegerPopulation], projections: list[IntegerProjection], held: Any) -> IntegerNetwork:
-    """With names, time base and bits, where we wrote the file; a description that does not fit it is refused."""
+def _restored(populations: list[IntegerPopulation], projections: list[IntegerProjection], held: Any,
+              layers: h5py.Group) -> IntegerNetwork:
+    """With names, time base and bits, where we wrote the file; a description that does not fit it is refused, and layers that
+    were changed."""
     if held is None:
         return IntegerNetwork(tuple(populations), tuple(projections), latency=len(populations) - 1,
                               readout="membrane" if populations[-1].reset == "none" else "count")
     if not isinstance(held, h5py.Dataset) or held.shape != ():
         raise ValueError("snnsim must be a text")
     d = json.loads(held[()])
-    if d["schema"] != 1:
-        raise ValueError(f"snnsim: schema must be 1, got {d['schema']!r}")
+    if d["schema"] not in (1, SCHEMA):
+        raise ValueError(f"snnsim: schema must be 1 or {SCHEMA}, got {d['schema']!r}")
+    if d["schema"] > 1 and d["sha256"] != checksum(layers):
+        raise ValueError("its layers are not what was exported: the file was changed after snnsim wrote it: export again, or "
+                         "remove its dataset 'snnsim' to read it as lava-dl does")
     names = dict(zip((p.name for p in populations), d["names"], strict=True))
     made = []
     for p, scale, exponent in zip(populations, d["scales"], d["biases"], strict=True):

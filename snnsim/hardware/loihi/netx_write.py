@@ -9,6 +9,7 @@ network no time base: these stand in a dataset `snnsim`, which lava-dl does not 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -19,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from snnsim.files import replacing
+from snnsim.files import SMALL, replacing
 from snnsim.hardware.composed import matrix
 from snnsim.hardware.integer.model import (
     BIAS_BITS,
@@ -32,6 +33,7 @@ from snnsim.hardware.integer.model import (
 from snnsim.maps import Conv2d, Delayed
 
 Array = NDArray[Any]
+SCHEMA = 2  # 1 had no checksum
 BIAS_EXPONENT = 6  # that lava-dl gives to every bias
 LONGEST_DELAY = 62  # beyond the hop; lava-dl takes longer ones for this
 SILENT = 2**18 - 1  # a threshold that v cannot pass, which lava-dl's layers without spikes have too
@@ -64,14 +66,31 @@ def write(model: IntegerNetwork, path: str | os.PathLike[str]) -> None:
             for name, value in layer.items():
                 data = np.array([value.encode()], "S10") if name == "type" else value
                 file.create_dataset(f"layer/{i}/{name}", data=data, track_times=False)
-        file.create_dataset("snnsim", data=json.dumps(_extra(model, chain), allow_nan=False), track_times=False)
+        extra = {**_extra(model, chain), "sha256": checksum(file["layer"])}
+        file.create_dataset("snnsim", data=json.dumps(extra, allow_nan=False), track_times=False)
+
+
+def checksum(layers: h5py.Group) -> str:
+    """Of the names, types, shapes and values of all datasets in the layers. ValueError where one cannot be ours."""
+    found, items = hashlib.sha256(), dict[str, h5py.Dataset]()
+    layers.visititems(lambda name, item: items.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    most = max(SMALL, 16 * layers.file.id.get_filesize())
+    for name, item in sorted(items.items()):
+        text = item.shape == () and h5py.check_string_dtype(item.dtype) is not None  # of any length
+        if not (text or item.dtype.kind in "biufS") or item.external or item.is_virtual or (
+                item.size * item.dtype.itemsize > most):
+            raise ValueError(f"layer/{name} is not what was exported")
+        data = item[()] if text else np.asarray(item[()]).tobytes()
+        found.update(f"{name} {item.dtype.str} {item.shape}\n".encode() + data)
+    return found.hexdigest()
 
 
 def _extra(model: IntegerNetwork, chain: list[Step]) -> dict[str, Any]:
     def kept(q: IntegerProjection | None) -> list[Any] | None:
         return [int(q.exponent), int(q.bits), q.sign] if q else None
 
-    return {"schema": 1, "names": [p.name for p in model.populations], "scales": [float(p.scale) for p in model.populations],
+    return {"schema": SCHEMA, "names": [p.name for p in model.populations],
+            "scales": [float(p.scale) for p in model.populations],
             "biases": [int(p.bias_exponent) for p in model.populations], "time": asdict(model.time),
             "latency": int(model.latency), "readout": model.readout, "classes": list(model.classes), "notes": list(model.notes),
             "forward": [kept(s.forward) for s in chain], "loop": [kept(s.loop) for s in chain]}

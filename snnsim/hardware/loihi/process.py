@@ -26,7 +26,7 @@ from snnsim.maps import Conv2d, Delayed, Dense, Map, Sparse
 from snnsim.network import TimeBase
 from snnsim.version import __version__
 
-FORMAT, SCHEMA = "snnsim loihi processes", 1
+FORMAT, SCHEMA = "snnsim loihi processes", 2  # 1 had no populations.start, and started everywhere at 0
 LAVA = "Lava 0.10, PyLifModelBitAcc"
 CONSTANTS: dict[str, dict[str, Any]] = {
     "decay_unity": {"value": 4096, "meaning": "du and dv are shares of it", "source": LAVA},
@@ -148,8 +148,9 @@ def read(path: str | os.PathLike[str]) -> IntegerNetwork:
             raise ValueError(f"it is no JSON, or cut short: {e}") from None
         if not isinstance(described, dict) or described.get("format") != FORMAT:
             raise ValueError("it is not a description of Loihi's processes")
-        if described.get("schema") != SCHEMA:
-            raise ValueError(f"schema must be {SCHEMA}, got {described.get('schema')!r}")
+        if described.get("schema") not in (1, SCHEMA):
+            raise ValueError(f"schema must be 1 or {SCHEMA}, got {described.get('schema')!r}: read it with the snnsim that "
+                             f"wrote it, {described.get('version')!r}, or a later one")
         name = described["arrays"]["file"]
         if not isinstance(name, str) or Path(name).name != name:
             raise ValueError(f"arrays.file must be a name without a folder, got {name!r}")
@@ -158,8 +159,11 @@ def read(path: str | os.PathLike[str]) -> IntegerNetwork:
             raise ValueError(f"its arrays, {name}, are missing")
         if _checksum(arrays) != described["arrays"]["sha256"]:
             raise ValueError(f"{name} does not hold the arrays that this was written with: its checksum differs")
+        named = [str(held["array"]) for part in ("populations", "projections") for entry in described[part]
+                 for held in entry.values() if isinstance(held, dict)]
         with reading_hdf5(arrays, "a file of arrays") as file:
-            return _network(described, file, arrays)
+            found = {name: read_array(file, name, arrays) for name in named}
+        return _network(described, found)
 
 
 @contextmanager
@@ -172,19 +176,20 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise ValueError(str(e) if str(path) in str(e) else f"{path}: {e}") from None
 
 
-def _network(d: dict[str, Any], file: h5py.File, path: Path) -> IntegerNetwork:
+def _network(d: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> IntegerNetwork:
     def value(entry: Mapping[str, Any], where: str, key: str) -> Any:
         """What `_held` wrote."""
         held = entry[key]
         if isinstance(held, dict):
-            return read_array(file, held["array"], path)
+            return arrays[held["array"]]
         if isinstance(held, bool) or not isinstance(held, int):
             raise ValueError(f"{where}.{key} must be a whole number or name an array, got {held!r}")
         return held
 
     populations = []
-    for i, p in enumerate(d["populations"]):
-        where = f"populations[{i}]"
+    missing = {"start": 0} if d["schema"] == 1 else {}
+    for i, held in enumerate(d["populations"]):
+        p, where = {**missing, **held}, f"populations[{i}]"
         given = {k: value(p, where, k) for k in ("du", "dv", "vth", "bias", "start")}
         populations.append(IntegerPopulation(_text(p, where, "name"), tuple(_wholes(p, where, "shape")), p["reset"], **given,
                                              bias_exponent=p["bias_exponent"], scale=_real(p, where, "scale")))

@@ -168,7 +168,7 @@ class Description:
     def __init__(self, path):
         with open(path, encoding="utf-8") as file:
             self.net = json.load(file)
-        if self.net["format"] != "snnsim loihi processes" or self.net["schema"] != 1:
+        if self.net["format"] != "snnsim loihi processes" or self.net["schema"] not in (1, 2):
             raise ValueError(f"{path} is no description that this program reads: {self.net['format']} {self.net['schema']}")
         with h5py.File(os.path.join(os.path.dirname(os.path.abspath(path)), self.net["arrays"]["file"]), "r") as file:
             self._fill(self.net["populations"], file)
@@ -213,7 +213,7 @@ def neurons(p):
         return np.broadcast_to(value, p["shape"]).reshape(size).astype(np.int32)
 
     given = {k: np.unique(p[k]) for k in ("du", "dv", "vth")}
-    bias = {"bias_mant": full(p["bias"]), "bias_exp": p["bias_exponent"], "start": full(p["start"])}
+    bias = {"bias_mant": full(p["bias"]), "bias_exp": p["bias_exponent"], "start": full(p.get("start", 0))}
     if p["reset"] == "none":
         given["vth"] = np.array([NEVER])
     if p["reset"] != "soft" and all(len(v) == 1 for v in given.values()):
