@@ -28,10 +28,12 @@ from benchmarks import (
     sfq_cells,
     sfq_digits,
     sfq_pulses,
+    sfq_somas,
     sfq_verilog,
     sparse,
     startup,
     store,
+    stream,
     threads,
     training,
     training_memory,
@@ -47,7 +49,8 @@ BENCHMARKS = {"inference": inference.inference, "neuron": neuron.neuron, "scalin
               "sparse": sparse.sparse, "methods": methods.methods, "cochlea": cochlea.cochlea, "delays": delays.delays,
               "export": export.export, "lava": loihi.lava, "faults": faults.faults, "sanafe": sanafe.sanafe, "sfq": sfq.sfq,
               "sfq_cells": sfq_cells.sfq_cells, "sfq_digits": sfq_digits.sfq_digits, "sfq_pulses": sfq_pulses.sfq_pulses,
-              "sfq_verilog": sfq_verilog.sfq_verilog, "decode": decode.decode, "store": store.store, "frame": frame.frame}
+              "sfq_somas": sfq_somas.sfq_somas, "sfq_verilog": sfq_verilog.sfq_verilog, "decode": decode.decode,
+              "store": store.store, "stream": stream.stream, "frame": frame.frame}
 
 app = typer.Typer(help="Measure snnsim beside its peers.", no_args_is_help=True, add_completion=False)
 for name, benchmark in BENCHMARKS.items():

@@ -3,8 +3,11 @@
     spoken   spoken digits with learned delays (methods/speakers), takes 0 to 4 of each speaker and digit held out
     nmnist   N-MNIST, a net of three convolutions (nmnist)
 
-What is counted is the executor's predictions on the test set. Calibration sees 48 training samples; training on in whole
-numbers chooses its epoch on the validation split of the float net. Each net is a folder that stays, so that a command that
+What is counted is the executor's predictions on the test set, and, in `wide`, on it and on nine distorted copies, where a
+recipe has distortions: a recording of a small test set alone is a point. `same` is how many of the float's decisions are kept
+there. Calibration sees 48
+training samples; training on in whole numbers learns what the float net says of distorted training recordings, and chooses its
+epoch on that net's validation split, where it has one. Each net is a folder that stays, so that a command that
 was interrupted goes on where it stopped.
 
 Run as a program, it is one net: python -m benchmarks.export SET SEED OUT DATA
@@ -28,6 +31,7 @@ import typer
 
 from benchmarks.common import ROOT, AsJson, refuse, report
 from benchmarks.methods import DATA, Data, Processes, Seeds
+from snnsim import engine
 from snnsim.cli.training import train_seed, write_json
 from snnsim.datasets import Augment, EventDataset, load, split
 from snnsim.hardware import integer
@@ -39,7 +43,7 @@ SETS = {"spoken": ("methods/speakers", "fsdd"), "nmnist": ("nmnist", "nmnist")}
 FORMS: dict[str, tuple[Any, int]] = {"8 bits": ("integer", 8), "6 bits": ("integer", 6), "4 bits": ("integer", 4),
                                      "fixed point, 4 bits": ("fixed", 4), "powers of two": ("power", 4),
                                      "ternary": ("ternary", 8)}
-EPOCHS, RATE, SAMPLES = 8, 5e-4, 48
+EPOCHS, RATE, SAMPLES, COPIES = 8, 5e-4, 48, 9
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help=f"{', '.join(SETS)}: again for more; by default all.")]
 Out = Annotated[Path, typer.Option(help="Folder of the nets.")]
@@ -63,18 +67,22 @@ def export(sets: Sets = None, seeds: Seeds = 3, processes: Processes = 2, out: O
 
 
 def row(of: str, form: str, found: Sequence[dict[str, Any]], floats: Sequence[float]) -> dict[str, Any]:
-    """Means over the seeds, in %; `lost` is what is lacking to the floats after training on, in points."""
+    """Means over the seeds, in %; `lost` is what is lacking to the floats after training on, in points. `same` and
+    `wide`: before and after training on, in %."""
     plain, trained = ([100.0 * f[k] for f in found if k in f] for k in ("plain", "trained"))
     best = trained or plain
     return {"set": of, "weights": form, "runs": len(found), "plain": round(statistics.fmean(plain), 2),
             "trained": round(statistics.fmean(trained), 2) if trained else None,
             "lost": round(statistics.fmean(100.0 * f - b for f, b in zip(floats, best, strict=True)), 2),
             "each": [round(b, 2) for b in best],
+            **{name: [round(100.0 * statistics.fmean(f[name][k] for f in found), 2) for k in (0, 1)] if trained else None
+               for name in ("same", "wide")},
+            "wide lost": round(100.0 * statistics.fmean(f["wide"][2] - f["wide"][1] for f in found), 2) if trained else None,
             "seconds": round(statistics.fmean(f["seconds"] for f in found), 1) if trained else None}
 
 
 def one(of: str, seed: int, out: Path, data: Path) -> dict[str, Any]:
-    recipe = json.dumps([asdict(load_recipe(SETS[of][0])), FORMS, EPOCHS, RATE, SAMPLES], sort_keys=True)
+    recipe = json.dumps([asdict(load_recipe(SETS[of][0])), FORMS, EPOCHS, RATE, SAMPLES, COPIES], sort_keys=True)
     folder = out / of / f"seed-{seed}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "export.json").is_file():
@@ -102,30 +110,43 @@ def measure(recipe: Recipe, seed: int, folder: Path, data: tuple[EventDataset, E
 
 
 def trained(recipe: Recipe, network: Network, samples: Any, data: tuple[EventDataset, ...], weights: Any, bits: int) -> dict[
-        str, float]:
-    """The accuracy of the executor before and after training on, and the seconds that took."""
+        str, Any]:
+    """The accuracy of the executor before and after training on, the decisions it shares with floats, and the seconds."""
     from snnsim.lowering import lower
     from snnsim.train import fit, prepare, whole_net
     train, validation, test = data
     kept = 8 if weights in ("power", "ternary") else bits
-    net = whole_net(network, bits=bits, weights=weights, samples=samples, dropout=0.1)
+    net = whole_net(network, bits=bits, weights=weights, samples=samples)
     prepare(net, train, network.time)
-    plain = accuracy(integer.quantize(lower(net), bits=kept), test)
     augment = Augment(**recipe.data.augment) if recipe.data.augment else None  # type: ignore[arg-type]
-    options = asdict(replace(recipe.train, epochs=EPOCHS, learning_rate=RATE))
+    events = distorted(test, augment)
+    floats = engine.run(network, events).prediction
+
+    labels = np.tile(test.labels, len(events) // len(test))
+
+    def found() -> tuple[float, float, float]:
+        decided = integer.run(integer.quantize(lower(net), bits=kept), events, spikes=False).prediction
+        right = decided == labels
+        return float(np.mean(right[:len(test)])), float(np.mean(decided == floats)), float(np.mean(right))
+
+    before = found()
+    options = asdict(replace(recipe.train, epochs=EPOCHS, learning_rate=RATE, label_smoothing=0.0))
     history = fit(net, train, dt=recipe.data.dt, steps=network.time.steps, clip=network.time.clip, augment=augment,
-                  validation=validation if len(validation) else None, progress=False, **options)
-    after = accuracy(integer.quantize(lower(net), bits=kept), test)
-    return {"plain": plain, "trained": after, "seconds": sum(e.seconds for e in history.epochs)}
+                  validation=validation if len(validation) else None, teacher=network, progress=False, **options)
+    after = found()
+    return {"plain": before[0], "trained": after[0], "same": (before[1], after[1]),
+            "wide": (before[2], after[2], float(np.mean(floats == labels))),
+            "seconds": sum(e.seconds for e in history.epochs)}
 
 
-def accuracy(model: integer.IntegerNetwork, test: EventDataset) -> float:
-    result = integer.run(model, [r.events for r in test], spikes=False)
-    return float(np.mean(result.prediction == test.labels))
+def distorted(test: EventDataset, augment: Augment | None) -> list[Any]:
+    """The events of the test set, and of its distorted copies, one copy after the other."""
+    events = [r.events for r in test]
+    copies = range(COPIES) if augment else ()
+    return events + [augment(e, test.sensor, COPIES * i + k) for k in copies for i, e in enumerate(events)]  # type: ignore[misc]
 
 
 def right(network: Network, test: EventDataset) -> float:
-    from snnsim import engine
     return float(np.mean(engine.run(network, [r.events for r in test]).prediction == test.labels))
 
 

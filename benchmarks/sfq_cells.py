@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from benchmarks.common import AsJson, refuse, report
 from snnsim.hardware.sfq.library import PHI0, Cell, Library, load, subckt
@@ -21,7 +22,9 @@ from snnsim.hardware.sfq.library import PHI0, Cell, Library, load, subckt
 STEP = 0.1  # ps
 AT, GAP, WITHIN, LATE = 60.0, 80.0, 30.0, 2.0  # ps: a first pulse, a gap beyond all influence, how late an answer may be, and
 # by how much a pulse may be late because of the one before
+OFF, ON = 0.01, 0.05  # mV: a mean voltage is off at most, on at least
 Pulses = Mapping[str, Sequence[float]]
+Array = NDArray[np.float64]
 
 
 def sfq_cells(as_json: AsJson = False, cell: Annotated[str, typer.Option("--cell", help="Only this one.")] = "",
@@ -35,7 +38,7 @@ def sfq_cells(as_json: AsJson = False, cell: Annotated[str, typer.Option("--cell
     rows = []
     for c in wanted:
         said = {**{f"delay {k}": v for k, v in c.delay.items()}, **{f"separation {k}": v for k, v in c.separation.items()},
-                "setup": c.setup, "hold": c.hold}
+                "mV": c.check.get("mV"), "setup": c.setup, "hold": c.hold}
         found = measure(library, c, base)
         for key, value in found.items():
             rows.append({"cell": c.name, "what": key, "ngspice": value,
@@ -49,9 +52,11 @@ def measure(library: Library, cell: Cell, base: float) -> dict[str, Any]:
         refuse(f"cell {cell.name!r} does not do what its check says")
     if "current" in cell.check:
         return {"bias margin": margin(library, cell, given, wanted)}
+    if "load" in cell.check:
+        return {"mV": round(max(voltages(library, cell, given)[1]), 3), "bias margin": margin(library, cell, given, wanted)}
     found: dict[str, Any] = {f"delay {k}": round(v, 2) for k, v in delays(library, cell, given, wanted, base).items()}
     for pair in itertools.product(cell.inputs, repeat=2):
-        if cell.behaviour in ("jtl", "splitter", "merger", "tff"):
+        if cell.behaviour in ("jtl", "splitter", "merger", "tff", "tff2"):
             key = pair[0] if pair[0] == pair[1] else ",".join(pair)
             found[f"separation {key}"] = separation(library, cell, *pair)
     if cell.behaviour == "dro":
@@ -85,14 +90,14 @@ def passes(library: Library, cell: Cell, given: Pulses, count: int, since: float
 
 def separation(library: Library, cell: Cell, first: str, then: str) -> float:
     """Smallest gap at which both pulses count, and the last one leaves within LATE of when it would alone."""
-    count = 1 if cell.behaviour == "tff" else 2
+    count = 1 if cell.behaviour in ("tff", "tff2") else 2
 
     def leaves(gap: float) -> tuple[float, float]:
         given: dict[str, list[float]] = {name: [] for name in cell.inputs}
         given[first].append(AT)
         given[then].append(AT + gap)
         found = run(library, cell, given)
-        arrived, left = found[f"in {then}"], found[cell.outputs[0]]
+        arrived, left = found[f"in {then}"], found[cell.outputs[-1]]
         if len(left) != count or any(len(found[q]) != count for q in cell.outputs):
             return -1.0, math.inf
         return arrived[-1] - found[f"in {first}"][0], left[-1] - arrived[-1]
@@ -106,12 +111,28 @@ def separation(library: Library, cell: Cell, first: str, then: str) -> float:
 
 
 def works(library: Library, cell: Cell, given: Pulses, wanted: Pulses, bias: float = 1.0) -> bool:
-    """Each wanted pulse leaves within WITHIN of its time, and no other."""
+    """Each wanted pulse leaves within WITHIN of its time, and no other; or the voltage is on after each, and off else."""
+    if "load" in cell.check:
+        arrived, means = voltages(library, cell, given, bias)
+        return arrived == len(given["a"]) and all(v >= ON if t in wanted["q"] else abs(v) <= OFF
+                                                  for t, v in zip((0, *given["a"]), means, strict=True))
     found = run(library, cell, given, bias)
     if any(len(found.get(f"in {a}", given.get(a, ()))) != len(given.get(a, ())) for a in cell.inputs):
         return False
     return all(len(found[q]) == len(wanted.get(q, ())) and all(0 < t - w < WITHIN for t, w in zip(found[q], wanted.get(q, ()),
                                                                                          strict=True)) for q in cell.outputs)
+
+
+def voltages(library: Library, cell: Cell, given: Pulses, bias: float = 1.0) -> tuple[int, list[float]]:
+    """Of a cell whose output is a voltage: how many pulses came to its input; the mean at its load, mV, before the first and
+    after each, from WITHIN ps on until the next."""
+    text, watch, until = deck(library, cell, given, bias)
+    t, found = phases(text, watch, until)
+    means = []
+    for low, high in itertools.pairwise([0.0, *given["a"], until]):
+        turned = np.interp(high, t, found["q"]) - np.interp(low + WITHIN, t, found["q"])
+        means.append(float(turned / (2 * math.pi) * PHI0 / (high - low - WITHIN)))
+    return len(crossings(t, found["in a"])), means
 
 
 def delays(library: Library, cell: Cell, given: Pulses, wanted: Pulses, base: float) -> dict[str, float]:
@@ -145,6 +166,10 @@ def deck(library: Library, cell: Cell, given: Pulses, bias: float = 1.0) -> tupl
         lines += [f"V{a} in_{a} 0 {_triangles(times)}", f"Xin{a} in_{a} at_{a} JTL"]
         watch[f"in {a}"] = f"xin{a}.xb2"
     for q in cell.outputs:
+        if ohm := cell.check.get("load"):  # of a cell that makes a voltage
+            lines += [f".subckt load p\nR1 p 0 {ohm:g}\n{_phase('p', '0')}\n.ends", f"Xout{q} to_{q} load"]
+            watch[q] = f"xout{q}"
+            continue
         lines += [f"Xout{q} to_{q} end_{q} JTL", f"R{q} end_{q} 0 2"]
         watch[q] = f"xout{q}.xb2"
     ports = [f"at_{p}" if p in cell.inputs else f"to_{p}" for p in cell.ports]
@@ -169,8 +194,11 @@ def _ramps(times: Sequence[float], height: float) -> str:
 def _junction(process: Any) -> str:
     """A junction as a capacitor, the resistor below the gap and a source of sin(phase); the phase is integrated on 1 pF."""
     return (f".subckt jjcell p n area=1\nCj p n {{{process.cap:g}e-12*area}}\nRj p n {{{process.r0:g}/area}}\n"
-            f"Bj p n I={{{process.icrit:g}e-3*area}}*sin(V(ph))\nGp 0 ph p n {2 * math.pi * 1e3 / PHI0:.7g}\n"
-            "Cp ph 0 1e-12\nRp ph 0 1e12\n.ends")
+            f"Bj p n I={{{process.icrit:g}e-3*area}}*sin(V(ph))\n{_phase('p', 'n')}\n.ends")
+
+
+def _phase(p: str, n: str) -> str:
+    return f"Gp 0 ph {p} {n} {2 * math.pi * 1e3 / PHI0:.7g}\nCp ph 0 1e-12\nRp ph 0 1e12"
 
 
 def _scaled(text: str, bias: float) -> str:
@@ -184,7 +212,13 @@ def run(library: Library, cell: Cell, given: Pulses, bias: float = 1.0) -> dict[
 
 
 def simulate(text: str, watch: Mapping[str, str], until: float) -> dict[str, list[float]]:
-    """Run a deck in ngspice's words."""
+    """Run a deck in ngspice's words: as of `run`."""
+    t, found = phases(text, watch, until)
+    return {name: crossings(t, phase) for name, phase in found.items()}
+
+
+def phases(text: str, watch: Mapping[str, str], until: float) -> tuple[Array, dict[str, Array]]:
+    """Times, ps, and each watched phase at them."""
     names = " ".join(f"v({w}.ph)" for w in watch.values())
     text += (f"\n.tran {STEP}p {until:g}p 0 {STEP}p uic\n.save {names}\n.control\nset wr_singlescale\nset numdgt=8\nrun\n"
              f"wrdata out.txt {names}\n.endc\n.end\n")
@@ -196,10 +230,10 @@ def simulate(text: str, watch: Mapping[str, str], until: float) -> dict[str, lis
         if not out.is_file():
             refuse(f"ngspice refuses the deck: {(done.stdout + done.stderr)[-400:]}")
         table = np.loadtxt(out)
-    t, phases = 1e12 * table[:, 0], table[:, 1:]
-    found = {}
-    for name, phase in zip(watch, phases.T, strict=True):
-        turns = np.floor((phase + np.pi) / (2 * np.pi))
-        found[name] = [float(np.interp(2 * np.pi * turns[i + 1] - np.pi, phase[i: i + 2], t[i: i + 2]))
-                       for i in np.flatnonzero(np.diff(turns) > 0)]
-    return found
+    return 1e12 * table[:, 0], dict(zip(watch, table.T[1:], strict=True))
+
+
+def crossings(t: Array, phase: Array) -> list[float]:
+    turns = np.floor((phase + np.pi) / (2 * np.pi))
+    return [float(np.interp(2 * np.pi * turns[i + 1] - np.pi, phase[i: i + 2], t[i: i + 2]))
+            for i in np.flatnonzero(np.diff(turns) > 0)]

@@ -82,7 +82,7 @@ def energy(net: sfq.SFQNetwork, found: sfq.PulseResult) -> Any:
 def in_verilog(net: sfq.SFQNetwork, test: Any) -> int:
     """Spikes of all layers, which are the same in iverilog."""
     events = [r.events for r in test[:IN_VERILOG]]
-    found, when = sfq.run(net, events), plan(net, library()).phases
+    found, when = sfq.run(net, events), plan(net, library()).schedule
     theirs = run_iverilog([table(net, when), bench(net, when, counts_of(net.network(), events), found.spikes)], ["net_tb"])
     if not theirs.exact:
         refuse("the spikes of the executor and of iverilog differ")

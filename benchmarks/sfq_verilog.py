@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import AsJson, refuse, report
-from snnsim.hardware.sfq import SFQLayer, SFQNetwork
+from snnsim.hardware.sfq import SFQLayer, SFQNetwork, run, slotted
 from snnsim.hardware.sfq.bench import bench
-from snnsim.hardware.sfq.phases import phases
-from snnsim.hardware.sfq.stepper import step
 from snnsim.hardware.sfq.verilog import table
 from snnsim.interop.iverilog_tool import run_iverilog
 
@@ -34,7 +32,8 @@ def row(sizes: tuple[int, ...]) -> dict[str, Any]:
               for k, (m, n) in enumerate(pairwise(sizes))]
     net = SFQNetwork(layers)
     counts = (rng.random((STEPS, 1, sizes[0])) < 0.5).astype(int)
-    expected, when = step(net, counts), phases(net, settle=100, hold=50)
+    when = slotted(net, settle=100, hold=50)
+    expected = run(net, counts, schedule=when).spikes
     start = time.perf_counter()
     texts = [table(net, when), bench(net, when, counts, expected)]
     written = time.perf_counter() - start
