@@ -102,6 +102,38 @@ def trained(reset: Any) -> tuple[Network, Any]:
     return Network(populations, projections), rng.poisson(0.1, (40, 3, 2, 9, 8))
 
 
+CLOSE = """
+import time
+import net
+from lava.magma.compiler.channels.pypychannel import CspRecvPort, CspRecvQueue
+
+recv, put = CspRecvPort.recv, CspRecvQueue.put_nowait
+
+def late(self):
+    time.sleep(0.005 * ("service_to_process" in self.name))
+    return recv(self)
+
+def slow(self, item):
+    time.sleep(0.05 * (self.qsize() > 0))
+    put(self, item)
+
+CspRecvPort.recv, CspRecvQueue.put_nowait = late, slow
+net.main()
+"""
+
+
+@needs_lava
+def test_two_messages_close_together_do_not_stop_lava_for_ever(tmp_path: Path) -> None:
+    """The end of the last step and the order to stop; how close they come is up to the machine, so they are brought together."""
+    network, counts = trained("hard")
+    script.write(integer.quantize(network), tmp_path / "net.py")
+    np.savez(tmp_path / "counts.npz", counts=counts[:3])
+    (tmp_path / "close.py").write_text(CLOSE)
+    child = subprocess.run([PYTHON, "close.py", "--counts", "counts.npz"], cwd=tmp_path, timeout=60, check=True,
+                           capture_output=True, text=True)
+    assert "out: 0 spikes in 6 steps of 3 samples" in child.stdout
+
+
 @needs_lava
 def test_a_script_runs_alone_and_several_samples_one_after_another(tmp_path: Path) -> None:
     network, counts = trained("soft")
