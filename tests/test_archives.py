@@ -169,3 +169,17 @@ def test_damage_names_the_archive_and_leaves_nothing(tmp_path):
     refused(path, "a.rar is no archive that is unpacked here: its name must end in .tar.gz, .tgz")
     with pytest.raises(FileNotFoundError, match="^there is no file"):
         unpack(tmp_path / "b.zip")
+
+
+def test_a_tar_that_is_cut_between_two_members_is_no_whole_one(tmp_path):
+    whole, cut = tmp_path / "whole.tar", tmp_path / "cut.tar"
+    tarred(whole, [("a", b"1"), ("b", b""), ("c", bytes(1000))], "w:")
+    data = whole.read_bytes()
+    marked = 512 * 6  # three headers, one block and two
+    for end in (*range(64, marked + 1, 64), marked + 511):
+        cut.write_bytes(data[:end])
+        refused(cut, f"{cut} is damaged, or no archive of its kind")
+    cut.write_bytes(data[:512 * 2] + b"x" * 512 + data[512 * 3:])
+    refused(cut, f"{cut} is damaged, or no archive of its kind: before byte 1536 there should be a member or the mark of")
+    cut.write_bytes(data[:marked + 512])
+    assert sorted(p.name for p in unpack(cut).iterdir()) == ["a", "b", "c"]

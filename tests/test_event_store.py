@@ -1,6 +1,8 @@
 """The event store: what is packed comes back to the last bit, from any process, and what is damaged is named."""
 
+import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from snnsim.datasets import EVENT, EventDataset, EventStore, Sensor, check_store, cut, make_events, open_store, pack
 from snnsim.datasets.dataset import Memory
-from snnsim.datasets.eventstore import mapped, packing
+from snnsim.datasets.eventstore import manifest, mapped, packing
 
 SENSOR = Sensor(60, 70)
 CLASSES = ("a", "b", "c")
@@ -96,6 +98,37 @@ def test_odd_sizes_and_extreme_times_over_several_shards(tmp_path):
 def test_nothing_at_all_is_a_store_too(tmp_path):
     assert len(pack(of([]), tmp_path / "s")) == 0
     assert check_store(tmp_path / "s").faults == ()
+
+
+def test_what_else_is_known_of_the_recordings_is_kept(tmp_path):
+    extra = {"speaker": np.array([3, 1, 2], np.uint8), "light": np.array(["lab", "", "\u00fc"]),
+             "old": np.array([True, False, True]), "age": np.array([0.1, np.nan, 3], np.float32)}
+    some = replace(of([random_events(n, n) for n in (3, 0, 4)]), extra=extra)
+    found = pack(some, tmp_path / "store")
+    assert {name: str(v.dtype) for name, v in found.extra.items()} == {
+        "speaker": "int64", "light": "<U3", "old": "bool", "age": "float64"}
+    for name, values in extra.items():
+        np.testing.assert_array_equal(found.extra[name], values)
+    assert cut(found, 0.0, 50.0)[[2, 0]].extra["light"].tolist() == ["\u00fc", "lab"]
+    assert found.store.checksum == pack(replace(some, extra={}), tmp_path / "plain").store.checksum
+    for values in (np.array([2**63, 0, 1], np.uint64), np.array([1j, 0, 1]), np.array([None, 0, 1])):
+        said = sentence_of(pack, replace(some, extra={"x": values}), tmp_path / "none")
+        assert said == (f"extra 'x' must be of strings, truths, or numbers of 64 bits to be packed, got {values.dtype}")
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_a_manifest_says_of_its_recordings_is_checked(tmp_path):
+    pack(of([random_events(3, 1), random_events(2, 2)]), tmp_path)
+    held = json.loads((tmp_path / "store.json").read_text())
+    del held["sha256"]
+    for extra, said in (({"x": ["object", [1, 2]]}, "extra must be of bool, int64, float64, str, got 'object'"),
+                        ({"x": ["int64", [1, 2, 3]]}, "extra 'x' must have one value for each of the 2 recordings, got"),
+                        ({"x": ["int64", [1, 2**70]]}, "OverflowError"), ({"x": ["int64", "ab"]}, "invalid literal"),
+                        ({"x": ["str", ["a" * 100] + [""] * 10**6]}, "extra takes more memory than its file accounts for"),
+                        ({"x": 7}, "TypeError"), ([7], "AttributeError")):
+        given = {**held, "extra": extra}
+        manifest.write_json(tmp_path / "store.json", {**given, "sha256": manifest.digest(given)})
+        assert said in sentence_of(open_store, tmp_path), extra
 
 
 def test_the_same_recordings_give_the_same_bytes(tmp_path):

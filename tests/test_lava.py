@@ -124,7 +124,7 @@ net.main()
 
 @needs_lava
 def test_two_messages_close_together_do_not_stop_lava_for_ever(tmp_path: Path) -> None:
-    """The end of the last step and the order to stop; how close they come is up to the machine, so they are brought together."""
+    """The end of the last step and the order to stop; how close they come is up to the machine: here they do."""
     network, counts = trained("hard")
     script.write(integer.quantize(network), tmp_path / "net.py")
     np.savez(tmp_path / "counts.npz", counts=counts[:3])

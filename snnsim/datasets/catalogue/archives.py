@@ -173,6 +173,8 @@ def _tar(path: Path, file: IO[bytes], folder: Path) -> None:
                 assert packed is not None
                 _copy(packed, place, m.size, f"{path}: {m.name}")
             tar.members = []  # a million of them take memory
+        if once.last != bytes(tarfile.BLOCKSIZE):  # tarfile stops as well at what is no header, and where the file is cut
+            raise tarfile.ReadError(f"before byte {once.tell()} there should be a member or the mark of the end")
     while once.read(BLOCK):  # the checksum stands at the end
         pass
 
@@ -187,7 +189,7 @@ class Once:
     gigabytes would make tarfile fetch them into memory."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self.path, self._file, self._at, self._last, self._back = path, file, 0, b"", False
+        self.path, self._file, self._at, self.last, self._back = path, file, 0, b"", False
         self.allowed = _allowed(path.stat().st_size)
 
     def read(self, size: int) -> bytes:
@@ -195,14 +197,14 @@ class Once:
             raise ValueError(f"{self.path} is refused: a header at byte {self._at} has {size} bytes, at most {BLOCK} are read")
         data = b""
         if self._back and size:
-            data, self._back = self._last, False
+            data, self._back = self.last[-1:], False
         while len(data) < size and (more := self._file.read(size - len(data))):
             data += more
             if self._at + len(data) > self.allowed:
                 raise ValueError(f"{self.path} is refused: it unpacks to more than {self.allowed} bytes, from "
                                  f"{self.path.stat().st_size}")
         self._at += len(data)
-        self._last = data[-1:] or self._last
+        self.last = data if size else self.last
         return data
 
     def tell(self) -> int:
@@ -210,7 +212,7 @@ class Once:
 
     def seek(self, place: int, whence: int = 0) -> int:
         """Forwards, or one byte back, where tarfile makes sure that the file did not end."""
-        if place == self._at - 1 and self._last and not self._back:
+        if place == self._at - 1 and self.last and not self._back:
             self._back = True
             self._at -= 1
         while self._at < place and self.read(min(BLOCK, place - self._at)):

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from snnsim.version import __version__
 FORMAT, SCHEMA = "snnsim event store", 1
 NAME, UNFINISHED = "store.json", "unfinished.json"
 LIMIT = 256 * 2**20  # bytes of a manifest; sixty thousand recordings take 0.2 MB
+KINDS = ("bool", "int64", "float64", "str")  # of what else is known of recordings, as they are written
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Shard:
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """name, sensor and classes of the set; labels: int64, [recordings]; shards in order; provenance: strings by name."""
+    """name, sensor and classes of the set; labels: int64, [recordings]; shards in order; provenance: strings by name; extra:
+    what else is known of each recording, arrays [recordings] by name."""
 
     name: str
     sensor: Sensor
@@ -51,11 +54,13 @@ class Manifest:
     labels: NDArray[np.int64]
     shards: tuple[Shard, ...]
     provenance: dict[str, str]
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     version: str = __version__
 
     @property
     def checksum(self) -> str:
-        """sha256 of what the store holds: shards, labels, classes and sensor, but not its name, place or provenance."""
+        """sha256 of what the store holds: shards, labels, classes and sensor, but not its name, place, provenance or
+        `extra`."""
         return digest({"sensor": list(self.sensor.shape), "classes": self.classes, "labels": self.labels.tolist(),
                        "shards": [s.sha256 for s in self.shards]})
 
@@ -69,7 +74,25 @@ class Manifest:
                 "sensor": {"height": s.height, "width": s.width, "polarities": s.polarities}, "classes": self.classes,
                 "recordings": len(self.labels), "events": self.events, "shards": [vars(x) for x in self.shards],
                 "provenance": self.provenance, "labels": self.labels.tolist()}
+        if self.extra:
+            held["extra"] = {name: [kind_of(name, values), values.tolist()] for name, values in self.extra.items()}
         write_json(folder / NAME, {**held, "sha256": digest(held)})
+
+
+def kind_of(name: str, values: NDArray[Any]) -> str:
+    """As what an array of `extra` is written. ValueError for one that is not of whole or real numbers, truths or strings."""
+    kind = {"b": "bool", "i": "int64", "u": "int64", "f": "float64", "U": "str"}.get(values.dtype.kind)
+    if kind is None or (kind != "str" and not np.array_equal(values.astype(kind), values, equal_nan=kind == "float64")):
+        raise ValueError(f"extra {name!r} must be of strings, truths, or numbers of 64 bits to be packed, got {values.dtype}")
+    return kind
+
+
+def _extra(kind: str, values: list[Any]) -> NDArray[Any]:
+    if kind not in KINDS:
+        raise ValueError(f"extra must be of {', '.join(KINDS)}, got {kind!r}")
+    if kind == "str" and 4 * len(values) * max(map(len, values), default=0) > LIMIT:
+        raise ValueError("extra takes more memory than its file accounts for")
+    return np.array(values, np.dtype(kind))
 
 
 def is_store(folder: str | os.PathLike[str]) -> bool:
@@ -95,12 +118,13 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         found = Manifest(held["name"], Sensor(**held["sensor"]), tuple(map(str, held["classes"])),
                          np.array(held["labels"], np.int64), tuple(Shard(**s) for s in held["shards"]),
-                         dict(held["provenance"]), str(held["version"]))
+                         dict(held["provenance"]), {str(n): _extra(*v) for n, v in held.get("extra", {}).items()},
+                         str(held["version"]))
         recordings = sum(s.recordings for s in found.shards)
         if found.labels.shape != (recordings,):
             raise ValueError(f"labels must be {recordings}, as the shards hold so many recordings, got "
                              f"{found.labels.shape}")
-    except (KeyError, TypeError, OverflowError) as e:
+    except (KeyError, TypeError, AttributeError, OverflowError) as e:
         raise ValueError(f"{path} is damaged: {e!r}") from None
     except ValueError as e:
         raise ValueError(f"{path} is damaged: {e}") from None

@@ -21,6 +21,7 @@ from snnsim.datasets.eventstore.manifest import (
     Shard,
     digest,
     file_digest,
+    kind_of,
     read_json,
     write_json,
 )
@@ -49,6 +50,8 @@ def pack(dataset: EventDataset, folder: str | os.PathLike[str], *, provenance: M
     """
     whole("shard_events", shard_events, 1)
     known = {str(k): str(v) for k, v in (provenance or {}).items()}
+    for name, values in dataset.extra.items():
+        kind_of(name, values)  # before anything is written
     target = Path(folder)
     ids, shared = _ids(dataset)
     if shared:
@@ -65,7 +68,7 @@ def pack(dataset: EventDataset, folder: str | os.PathLike[str], *, provenance: M
             begin = end
             shards.append(shard)
             write_json(target / UNFINISHED, {"job": job, "shards": [vars(x) for x in shards]})
-    Manifest(dataset.name, s, dataset.classes, dataset.labels, tuple(shards), known).write(target)
+    Manifest(dataset.name, s, dataset.classes, dataset.labels, tuple(shards), known, dataset.extra).write(target)
     (target / UNFINISHED).unlink()
     return open_store(target)
 

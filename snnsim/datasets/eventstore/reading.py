@@ -135,6 +135,6 @@ def open_store(folder: str | os.PathLike[str]) -> EventDataset:
     store = EventStore(folder)
     held = store.manifest
     try:
-        return EventDataset(held.name, held.sensor, held.classes, held.labels, store)
+        return EventDataset(held.name, held.sensor, held.classes, held.labels, store, extra=held.extra)
     except ValueError as e:
         raise ValueError(f"{folder} is damaged: {e}") from None

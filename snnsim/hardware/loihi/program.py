@@ -65,7 +65,6 @@ from lava.proc.lif.process import LIF  # noqa: E402
 from lava.utils.weightutils import SignMode  # noqa: E402
 
 
-
 def received(self, req):
     """Lava's thread that takes in the messages of a port, which here tells whoever waits of each.
 
