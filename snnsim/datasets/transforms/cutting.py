@@ -7,6 +7,7 @@ value is the event's time, or its index. Whole numbers throughout: every event i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +57,7 @@ class Cutting:
             microseconds("window", self.window, 1)
             object.__setattr__(self, "window", float(self.window))
 
-    @property
+    @cached_property
     def how(self) -> tuple[bool, int]:
         """Whether parts are of time, and the µs or events of each, 0 where a number of parts divides the recording."""
         if self.window is not None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from snnsim.datasets.events import Events, Sensor
@@ -17,6 +20,7 @@ from snnsim.rule import one_of
 
 LIMITS = {"uint8": 2**8 - 1, "int16": 2**15 - 1, "int32": 2**31 - 1, "float32": 2**24}  # the largest count each holds exactly
 TYPES = {name: np.dtype(name) for name in LIMITS}
+AHEAD = 160  # events by which memory is asked for before it is read: 2 KB
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,26 @@ class Frames(Cutting, Representation):
         return found
 
 
+@intrinsic
+def _soon(typing: Any, array: Any, index: Any) -> Any:
+    """Ask for the memory of array[index], which may lie beyond the end: nothing is read. A fifth of the time of frames, as
+    processors look ahead within a page alone."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        held = context.make_array(kind)(context, builder, arguments[0])
+        [stride] = held.strides.type.elements
+        first = builder.ptrtoint(held.data, stride)
+        place = builder.add(first, builder.mul(arguments[1], builder.extract_value(held.strides, 0)))
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], ir.FunctionType(
+            ir.VoidType(), [byte, number, number, number]))
+        builder.call(prefetch, [builder.inttoptr(place, byte), number(0), number(3), number(1)])  # to read, soon, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), code
+
+
 # Both kernels: out is [parts, samples, features], any numbers, of which out[:, at] is written. unit: the µs or events of a
 # part, 0 where `parts` divide the recording. They return the first event that is not valid, -1, or -2 - f where feature f has
 # more than `most` events in a part. Places are unsigned, so that none needs to be asked whether it is negative; whether a
@@ -76,6 +100,7 @@ def _count(events: Events, by_time: bool, unit: int, height: int, width: int, po
         frame, latest, first = out[k, at], _latest(start, span, parts, k), i
         frame[:] = 0
         while i < end:
+            _soon(events, np.int64(i) + AHEAD)  # type: ignore[call-arg]  # Numba gives the first
             e = events[i]
             t = e["t"]
             if (t if by_time else np.int64(i)) > latest or t < last:
