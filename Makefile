@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+PROCESSES ?= 2
 BIN := .venv/bin
 PIP := -m pip install --quiet --quiet --disable-pip-version-check
 PEERS := .venv-peers
@@ -27,8 +28,8 @@ venv: .venv/stamp  ## make .venv with everything (once; again when pyproject.tom
 demo: venv  ## train, simulate, export (NIR, Loihi) and verify on the embedded events; writes report.html
 	$(BIN)/snnsim demo $(ARGS)
 
-test: venv  ## run the tests (make test ARGS="-k name")
-	$(BIN)/python -m pytest $(ARGS)
+test: venv  ## run the tests (make test ARGS="-k name" PROCESSES=4)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
 test-slow: venv  ## run the slow tests
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -117,7 +117,8 @@ def trained(recipe: Recipe, network: Network, samples: Any, data: tuple[EventDat
     train, validation, test = data
     kept = 8 if weights in ("power", "ternary") else bits
     net = whole_net(network, bits=bits, weights=weights, samples=samples)
-    prepare(net, train, network.time)
+    time = replace(network.time, steps=(network.time.steps or 0) + net.latency)
+    prepare(net, train, time)
     augment = Augment(**recipe.data.augment) if recipe.data.augment else None  # type: ignore[arg-type]
     events = distorted(test, augment)
     floats = engine.run(network, events).prediction
@@ -131,7 +132,7 @@ def trained(recipe: Recipe, network: Network, samples: Any, data: tuple[EventDat
 
     before = found()
     options = asdict(replace(recipe.train, epochs=EPOCHS, learning_rate=RATE, label_smoothing=0.0))
-    history = fit(net, train, dt=recipe.data.dt, steps=network.time.steps, clip=network.time.clip, augment=augment,
+    history = fit(net, train, dt=recipe.data.dt, steps=time.steps, clip=time.clip, augment=augment,
                   validation=validation if len(validation) else None, teacher=network, progress=False, **options)
     after = found()
     return {"plain": before[0], "trained": after[0], "same": (before[1], after[1]),

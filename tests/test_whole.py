@@ -96,6 +96,19 @@ def test_training_evaluation_engine_and_executor_are_one(weights: Any, bits: int
             (q.source.replace("input", "in").replace("_", "."), q.target.replace("_", ".")): q.delay for q in model.projections}
 
 
+@pytest.mark.parametrize("build", [chain, like_a_trained_net, branching])
+def test_with_as_many_steps_more_as_it_is_late_it_decides_as_what_is_quantised(build: Any) -> None:
+    network, counts = build()
+    net = ready(train.whole_net(network), network)
+    model = integer.quantize(network)
+    assert net.latency == model.latency > 1
+    padded = np.concatenate((counts, np.zeros((model.latency, *counts.shape[1:]), counts.dtype)))
+    whole = integer.quantize(lower(net))
+    expected = integer.run(model, counts).scores
+    np.testing.assert_array_equal(integer.run(whole, padded).scores, expected)
+    assert np.any(integer.run(whole, counts).scores != expected)
+
+
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_weights_are_what_their_form_allows(weights: Any) -> None:
     network, _ = chain()

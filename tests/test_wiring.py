@@ -359,7 +359,8 @@ class TestDistributions:
 
     @pytest.mark.parametrize(("delay", "theory"), [
         (Normal(1.5, 0.75, 0.1, 6.3), stats.norm(1.5, 0.75)), (Uniform(0.1, 1.0), stats.uniform(0.1, 0.9)),
-        (Uniform(0.24, 0.96), stats.uniform(0.24, 0.72)), (LogNormal(0.0, 0.5, 0.1, 2.02), stats.lognorm(0.5))], ids=repr)
+        (Uniform(0.24, 0.96), stats.uniform(0.24, 0.72)), (LogNormal(0.0, 0.5, 0.1, 2.02), stats.lognorm(0.5))],
+        ids=["normal", "uniform", "narrow", "lognormal"])
     def test_delays_are_rounded_to_the_nearest_step(self, delay, theory):
         """The share of each step is the integral over its bin, as far as the bin lies between the bounds."""
         steps = drawn(AllToAll(), 300, 301, seed=15, delay=delay).delay

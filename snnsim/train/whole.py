@@ -30,7 +30,9 @@ def whole_net(network: Network, *, bits: int = 8, weights: Weights = "integer", 
     `nn.Graph`, whose layers are called as the populations are. bits, weights: of the mantissas, see `snnsim.nn.whole`. samples:
     for `calibrate`; without them scales and thresholds are those of `quantize`. dropout: in training, share of the spikes of
     hidden layers that are left out, drawn for each projection. Weights start at the network's, and `fit` trains the net like
-    another one; decays, delays and thresholds stay. Steps are the hardware's: what a population sends arrives a step later.
+    another one; decays, delays and thresholds stay. Steps are the hardware's: what a population sends arrives a step later, and
+    the output is `net.latency` steps behind the input. Give `fit` as many more steps than the network has, or what comes in the
+    last ones never reaches the output.
 
     Errors: those of `quantize`; ValueError that names the population for loops of another kind, for an output that others hear,
     for neurons that a folded norm has lifted, for biases and for maps that are not trained.
@@ -41,10 +43,13 @@ def whole_net(network: Network, *, bits: int = 8, weights: Weights = "integer", 
     parts = [_part(network, model, layer, weights, dropout) for layer in layers]
     before = [network.input.name, *(layer.name for layer in layers)]
     if all([source for source, _ in chains] == [name] for name, (_, chains) in zip(before, parts, strict=False)):
-        return nn.Sequential(*(m for neurons, [(_, chain)] in parts for m in (*chain, neurons)))
-    called = {name: name.replace(".", "_") for name in before[1:]} | {network.input.name: INPUT}
-    return nn.Sequential(nn.Graph({called[layer.name]: (neurons, [(called[s], nn.Sequential(*chain)) for s, chain in chains])
-                                   for layer, (neurons, chains) in zip(layers, parts, strict=True)}))
+        net = nn.Sequential(*(m for neurons, [(_, chain)] in parts for m in (*chain, neurons)))
+    else:
+        called = {name: name.replace(".", "_") for name in before[1:]} | {network.input.name: INPUT}
+        net = nn.Sequential(nn.Graph({called[layer.name]: (neurons, [(called[s], nn.Sequential(*chain)) for s, chain in chains])
+                                      for layer, (neurons, chains) in zip(layers, parts, strict=True)}))
+    net.latency = model.latency  # type: ignore[assignment]
+    return net
 
 
 def _order(network: Network) -> list[str]:
