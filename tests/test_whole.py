@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import snnsim.nn as nn
 from snnsim import engine, train
 from snnsim.hardware import integer
+from snnsim.hardware.loihi import netx
 from snnsim.lowering import lower
 from snnsim.maps import Conv2d, Delayed, Dense, SumPool2d
 from snnsim.network import Network, Population, Projection, TimeBase
@@ -107,6 +109,25 @@ def test_with_as_many_steps_more_as_it_is_late_it_decides_as_what_is_quantised(b
     expected = integer.run(model, counts).scores
     np.testing.assert_array_equal(integer.run(whole, padded).scores, expected)
     assert np.any(integer.run(whole, counts).scores != expected)
+
+
+@pytest.mark.parametrize("weights", ["integer", "ternary"])
+def test_what_is_trained_for_lava_dls_file_goes_into_it(weights: Any, tmp_path: Path) -> None:
+    network, counts = chain()
+    conv, delayed, out = network.projections
+    dense = Projection("conv", "hidden", (Dense(delayed.maps[0].arrays()["weight"]),))
+    hidden = Population.of("hidden", 12, LIF(tau=10.0, reset="hard"), 1.0, "f")
+    first, second, _, last = network.populations
+    network = Network((first, second, hidden, last), (conv, dense, out), network.time)
+    net = ready(train.whole_net(network, "netx", bits=4, weights=weights), network)
+    with torch.no_grad():
+        for p in net.parameters():
+            p += p.abs().mean() * torch.randn(p.shape, generator=torch.Generator().manual_seed(1))
+    model = integer.quantize(lower(net))
+    netx.write(model, tmp_path / "net.net")
+    read = netx.read(tmp_path / "net.net")
+    given, expected = integer.run(read, counts).scores, integer.run(model, counts).scores
+    np.testing.assert_array_equal(given[..., :expected.shape[-1]], expected)
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)

@@ -20,24 +20,24 @@ from snnsim.nn.graph import INPUT
 from snnsim.nn.whole import BIASES, Weights, Whole
 
 
-def whole_net(network: Network, *, bits: int = 8, weights: Weights = "integer", samples: Any = None,
+def whole_net(network: Network, target: str = "loihi2", *, bits: int = 8, weights: Weights = "integer", samples: Any = None,
               dropout: float = 0.0) -> nn.Sequential:
     """The net that trains as hardware will compute it: its Network, `lower(net)`, is one of whole numbers, which `quantize`
     takes as it is, and which the executor runs with the same spikes, bit for bit.
 
     network: as `lower` gives it, populations that hear the input and those before them in any number of projections, each of
     which may hear its own spikes a step later, too. A chain becomes a Sequential of layers; what branches becomes one
-    `nn.Graph`, whose layers are called as the populations are. bits, weights: of the mantissas, see `snnsim.nn.whole`. samples:
-    for `calibrate`; without them scales and thresholds are those of `quantize`. dropout: in training, share of the spikes of
-    hidden layers that are left out, drawn for each projection. Weights start at the network's, and `fit` trains the net like
-    another one; decays, delays and thresholds stay. Steps are the hardware's: what a population sends arrives a step later, and
-    the output is `net.latency` steps behind the input. Give `fit` as many more steps than the network has, or what comes in the
-    last ones never reaches the output.
+    `nn.Graph`, whose layers are called as the populations are. target: "netx" for lava-dl's file, see `quantize`. bits,
+    weights: of the mantissas, see `snnsim.nn.whole`. samples: for `calibrate`; without them scales and thresholds are those of
+    `quantize`. dropout: in training, share of the spikes of hidden layers that are left out, drawn for each projection. Weights
+    start at the network's, and `fit` trains the net like another one; decays, delays and thresholds stay. Steps are the
+    hardware's: what a population sends arrives a step later, and the output is `net.latency` steps behind the input. Give `fit`
+    as many more steps than the network has, or what comes in the last ones never reaches the output.
 
     Errors: those of `quantize`; ValueError that names the population for loops of another kind, for an output that others hear,
     for neurons that a folded norm has lifted, for biases and for maps that are not trained.
     """
-    model = quantize(network, bits=bits) if samples is None else calibrate(network, samples, bits=bits)
+    model = quantize(network, target, bits=bits) if samples is None else calibrate(network, samples, target, bits=bits)
     found = {layer.name: layer for layer in layers_of(network)}
     layers = [found[name] for name in _order(network)]
     parts = [_part(network, model, layer, weights, dropout) for layer in layers]
