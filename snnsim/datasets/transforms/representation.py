@@ -92,7 +92,8 @@ class Representation(ABC):
 
     def check_out(self, out: Any, shape: tuple[int, ...]) -> None:
         """ValueError unless out can take an array of this shape."""
-        if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != self.type or not out.flags.carray:
+        if (not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != self.type
+                or not ((flags := out.flags).c_contiguous and flags.writeable)):
             got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
             raise ValueError(f"out must be a contiguous, writable array of {self.type} and shape {shape}, got {got}")
 
